@@ -1,0 +1,43 @@
+# One helper for each kind of target, so that every folder's CMakeLists is a list of names.
+
+# lockstep_library(NAME name SRCS ... [DEPS ...] [PRIVATE_DEPS ...])
+# A library lockstep_<name>, usable as lockstep::<name>. DEPS are seen through its headers, PRIVATE_DEPS are not.
+function(lockstep_library)
+  cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS;PRIVATE_DEPS" ${ARGN})
+  set(target lockstep_${ARG_NAME})
+  add_library(${target} STATIC ${ARG_SRCS})
+  add_library(lockstep::${ARG_NAME} ALIAS ${target})
+  target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>
+                                              $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}>)
+  target_link_libraries(${target} PUBLIC ${ARG_DEPS}
+                        PRIVATE ${ARG_PRIVATE_DEPS} $<BUILD_INTERFACE:lockstep_flags>)
+  set_target_properties(${target} PROPERTIES EXPORT_NAME ${ARG_NAME})
+  set_property(GLOBAL APPEND PROPERTY LOCKSTEP_LIBRARIES ${target})
+endfunction()
+
+# lockstep_executable(NAME name SRCS ... [DEPS ...])
+function(lockstep_executable)
+  cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS" ${ARGN})
+  add_executable(${ARG_NAME} ${ARG_SRCS})
+  target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} lockstep_flags)
+endfunction()
+
+# lockstep_test(NAME name SRCS ... [DEPS ...] [LABELS ...] [TIMEOUT seconds] [SERIAL])
+# One GoogleTest program, one entry of ctest. SERIAL keeps it alone on the machine (real mpirun, several ranks).
+function(lockstep_test)
+  cmake_parse_arguments(ARG "SERIAL" "NAME;TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_executable(${ARG_NAME} ${ARG_SRCS})
+  target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main lockstep_flags)
+  target_compile_definitions(${ARG_NAME} PRIVATE LOCKSTEP_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
+                             LOCKSTEP_BINARY_DIR="${PROJECT_BINARY_DIR}")
+  set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/bin)
+  add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
+  set_tests_properties(${ARG_NAME} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}"
+                       ENVIRONMENT "OMP_NUM_THREADS=1;TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
+  if(ARG_SERIAL)
+    set_tests_properties(${ARG_NAME} PROPERTIES RUN_SERIAL ON)
+  endif()
+endfunction()

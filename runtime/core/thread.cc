@@ -1,0 +1,39 @@
+#include "runtime/core/thread.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <cfenv>
+#include <string>
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+// Provided by the OpenMP runtime that oneDNN brings, when it brings one.
+extern "C" void omp_set_num_threads(int) __attribute__((weak));
+
+namespace lockstep {
+
+void PrepareLaneThread() {
+  std::fesetround(FE_TONEAREST);
+#if defined(__SSE2__)
+  _MM_SET_FLUSH_ZERO_MODE(_MM_FLUSH_ZERO_ON);
+  _mm_setcsr(_mm_getcsr() | 0x0040);  // DAZ
+#endif
+  if (omp_set_num_threads != nullptr) omp_set_num_threads(1);
+}
+
+void NameThread(absl::string_view name) {
+  pthread_setname_np(pthread_self(), std::string(name.substr(0, 15)).c_str());
+}
+
+int AvailableCores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  const int count = CPU_COUNT(&set);
+  return count > 0 ? count : 1;
+}
+
+}  // namespace lockstep
