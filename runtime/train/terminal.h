@@ -1,0 +1,19 @@
+// Whether somebody is watching on a terminal, and how wide it is.
+#ifndef LOCKSTEP_RUNTIME_TRAIN_TERMINAL_H_
+#define LOCKSTEP_RUNTIME_TRAIN_TERMINAL_H_
+
+namespace lockstep::train {
+
+struct Terminal {
+  bool live = false;
+  int columns = 80;
+};
+
+// Standard output's terminal. Under a launcher a rank's own standard output says nothing: Open MPI gives
+// every rank a pseudo-terminal even when its own output goes to a file. With `launched`, the parent process's
+// standard output is looked at instead; a parent that hides it (slurmstepd) counts as no terminal.
+Terminal FindTerminal(bool launched);
+
+}  // namespace lockstep::train
+
+#endif  // LOCKSTEP_RUNTIME_TRAIN_TERMINAL_H_
