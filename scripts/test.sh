@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, runs the tests, and ends with ctest's summary.
+#
+#   scripts/test.sh                 the tests (what .ci/run calls)
+#   scripts/test.sh --all           the tests, then every other part below
+#   scripts/test.sh --part NAME     one part alone; may be given several times
+#   scripts/test.sh --list          the parts
+#   scripts/test.sh ... -- ARGS     hands ARGS to ctest: scripts/test.sh -- -R checkpoint
+source "$(dirname "$0")/lib/setup.sh"
+
+parts=(tests format asan tsan fuzz faults readers)
+describe() {
+  case "$1" in
+    tests) echo "build with warnings as errors (build/dev) and run all but the long tests" ;;
+    format) echo "clang-format would change nothing" ;;
+    asan) echo "the tests under AddressSanitizer and UndefinedBehaviorSanitizer (build/asan)" ;;
+    tsan) echo "the tests under ThreadSanitizer (build/tsan)" ;;
+    fuzz) echo "every fuzz test for LOCKSTEP_FUZZ_SECONDS each (default 120), under the sanitizers" ;;
+    faults) echo "long tests: schedules of kills and faults, full conformance" ;;
+    readers) echo "files of ours read by stock TensorFlow, TensorBoard and safetensors (from PyPI)" ;;
+  esac
+}
+
+chosen=()
+ctest_args=()
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --all) chosen=("${parts[@]}") ;;
+    --part)
+      [ $# -ge 2 ] || die "--part needs a name: ${parts[*]}"
+      [[ " ${parts[*]} " == *" $2 "* ]] || die "no part is called '$2'; there are: ${parts[*]}"
+      chosen+=("$2")
+      shift
+      ;;
+    --list)
+      for part in "${parts[@]}"; do printf '%-9s %s\n' "$part" "$(describe "$part")"; done
+      exit 0
+      ;;
+    --)
+      shift
+      ctest_args=("$@")
+      break
+      ;;
+    -h | --help)
+      sed -n '2,/^source/{/^source/d;s/^# \{0,1\}//;p}' "$0"
+      exit 0
+      ;;
+    *) die "unknown argument '$1'; see scripts/test.sh --help" ;;
+  esac
+  shift
+done
+[ ${#chosen[@]} -gt 0 ] || chosen=(tests)
+
+# Runs ctest in build/$1 with the other arguments, as many tests at a time as there are cores.
+run_ctest() {
+  local preset=$1
+  shift
+  ctest --test-dir "build/$preset" --output-on-failure --no-tests=error -j "$(cores)" "$@" "${ctest_args[@]}"
+}
+
+part_tests() {
+  build_preset dev -DLOCKSTEP_BENCHMARKS=OFF
+  run_ctest dev -LE '^long$'
+}
+part_format() { scripts/format.sh --check; }
+part_asan() {
+  build_preset asan -DLOCKSTEP_BENCHMARKS=OFF
+  run_ctest asan -LE '^(long|install)$'
+}
+part_tsan() {
+  build_preset tsan -DLOCKSTEP_BENCHMARKS=OFF
+  # ThreadSanitizer of GCC 12 needs its shadow memory free: no address randomisation.
+  setarch -R ctest --test-dir build/tsan --output-on-failure --no-tests=error -j "$(cores)" \
+    -LE '^(long|install)$' "${ctest_args[@]}"
+}
+part_fuzz() {
+  build_preset asan -DLOCKSTEP_BENCHMARKS=OFF
+  LOCKSTEP_FUZZ_SECONDS=${LOCKSTEP_FUZZ_SECONDS:-120} run_ctest asan -L '^fuzz$' --timeout 1800
+}
+part_faults() {
+  build_preset dev -DLOCKSTEP_BENCHMARKS=OFF
+  run_ctest dev -L '^long$' --timeout 1800
+}
+part_readers() {
+  install_packages python3-venv
+  build_preset release -DLOCKSTEP_TESTS=OFF -DLOCKSTEP_BENCHMARKS=OFF
+  local python
+  python=$(make_venv readers tensorflow-cpu tensorboard safetensors numpy)
+  scripts/golden/check_readers.sh "$python" build/release/bin/lockstep
+}
+
+install_packages
+failed=()
+for part in "${chosen[@]}"; do
+  [ ${#chosen[@]} -eq 1 ] || say "$part: $(describe "$part")"
+  # A subshell with errexit of its own: `if part_x` would switch errexit off inside.
+  set +e
+  (set -e; "part_$part")
+  [ $? -eq 0 ] || failed+=("$part")
+  set -e
+done
+if [ ${#failed[@]} -gt 0 ]; then
+  die "failed: ${failed[*]}"
+fi
+[ ${#chosen[@]} -eq 1 ] || say "passed: ${chosen[*]}"
