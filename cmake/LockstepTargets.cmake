@@ -15,11 +15,12 @@ function(lockstep_library)
   set_property(GLOBAL APPEND PROPERTY LOCKSTEP_LIBRARIES ${target})
 endfunction()
 
-# lockstep_executable(NAME name SRCS ... [DEPS ...])
+# lockstep_executable(NAME name SRCS ... [DEPS ...]): a program in <build>/bin.
 function(lockstep_executable)
   cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS" ${ARGN})
   add_executable(${ARG_NAME} ${ARG_SRCS})
   target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} lockstep_flags)
+  set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
 endfunction()
 
 # lockstep_test(NAME name SRCS ... [DEPS ...] [LABELS ...] [TIMEOUT seconds] [SERIAL])
