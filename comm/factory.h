@@ -1,0 +1,39 @@
+// Makes communicators by name; the only place that knows which backends there are.
+#ifndef LOCKSTEP_COMM_FACTORY_H_
+#define LOCKSTEP_COMM_FACTORY_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "comm/communicator.h"
+#include "comm/store.h"
+#include "runtime/core/log.h"
+#include "runtime/core/status.h"
+
+namespace lockstep::comm {
+
+struct CommunicatorOptions {
+  std::string backend = "auto";  // one of BackendNames(); auto: shm when all ranks share a machine, else tcp
+  std::string algorithm = "auto";                       // the default of CallOptions::algorithm
+  absl::Duration deadline = absl::Minutes(5);           // of a call that names none
+  absl::Duration connect_deadline = absl::Seconds(60);  // to bring all ranks together
+  uint64_t generation = 0;  // carried by every message; a later generation never hears an earlier one
+  std::string interface;  // tcp between machines: the network interface to listen on; "": the default route's
+  Logger* log = nullptr;  // fallbacks are named here; may be null. Borrowed for the call
+};
+
+// "auto", "shm", "tcp".
+std::vector<std::string> BackendNames();
+
+// Collective over the meeting's ranks. A world of one gets the backend "self" whatever was asked for. Errors:
+// ConfigError for unknown names (listing the known ones) or a backend that cannot work here (saying why), on
+// every rank; DeadlineError naming the ranks that did not come.
+absl::StatusOr<std::unique_ptr<Communicator>> MakeCommunicator(Meeting& meeting,
+                                                               const CommunicatorOptions& options);
+
+}  // namespace lockstep::comm
+
+#endif  // LOCKSTEP_COMM_FACTORY_H_
