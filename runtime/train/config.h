@@ -5,7 +5,7 @@
 //   ResolveConfig(config)         writes every default into it: what RUN/run.textproto holds
 //   RecipeText, RecipeHash        the part that decides the result, canonical
 //
-// All functions are pure but for reading files, and thread-safe. Every error is a ConfigError (exit code 2)
+// All functions are pure but for reading files, and thread-safe. Errors are ConfigErrors (exit code 2)
 // that names the file, line and column or the field's path, and the nearest valid names.
 #ifndef LOCKSTEP_RUNTIME_TRAIN_CONFIG_H_
 #define LOCKSTEP_RUNTIME_TRAIN_CONFIG_H_
