@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # Shared by the scripts (sourced, not run): where the tree is, what is missing, how to build.
 # Sourcing it turns on -euo pipefail and moves to the root of the tree.
 
@@ -91,10 +92,11 @@ make_venv() {
 }
 
 # Open MPI refuses to start as root unless told twice; more ranks than cores must be allowed by name.
-# mpi_run ARGUMENTS...: mpirun with what this machine needs.
-mpi_run() {
-  if [ "$(id -u)" = 0 ]; then
-    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-  fi
-  mpirun --oversubscribe "$@"
-}
+# Use: "${mpirun[@]}" -np 2 PROGRAM ...
+mpirun=(mpirun --oversubscribe)
+if [ "$(id -u)" = 0 ]; then
+  export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+fi
+
+# json_field FILE NAME: the value of the first field NAME in a JSON file (strings without their quotes).
+json_field() { sed -n "s/^.*\"$2\": *\"\{0,1\}\([^\",}]*\).*$/\1/p" "$1" | head -n 1; }
