@@ -2,7 +2,8 @@
 //
 //   step-00000100/           a complete checkpoint (checkpoint.h)
 //   best                     one line, the name of the best checkpoint's folder; replaced atomically
-//   .tmp-step-00000100/      one being written; a leftover of a crash is removed at the next start
+//   .tmp-step-00000100/      one being written or deleted; a leftover of a crash is removed at the next start
+//   .replaced-step-00000100/ one that a new checkpoint of the same step takes the place of, for a moment
 //   set-aside-step-00000100/ one that a resume passed over, kept for its owner to look at
 // Nothing that does not bear one of these names is ever touched.
 #ifndef LOCKSTEP_RUNTIME_TRAIN_CHECKPOINT_FOLDER_H_
@@ -23,6 +24,7 @@ std::optional<int64_t> StepOfName(absl::string_view name);     // the inverse; n
 std::string CheckpointsFolder(const std::string& run_folder);  // RUN/checkpoints
 std::string CheckpointPath(const std::string& checkpoints_folder, int64_t step);
 std::string TemporaryPath(const std::string& checkpoints_folder, int64_t step);
+std::string ReplacedPath(const std::string& checkpoints_folder, int64_t step);
 
 // Steps of the folders that bear a checkpoint's name and hold a manifest, ascending; empty where the folder
 // is missing.
@@ -32,16 +34,24 @@ absl::StatusOr<std::vector<int64_t>> ListCheckpoints(FileSystem* fs, const std::
 absl::StatusOr<int64_t> ReadBest(FileSystem* fs, const std::string& checkpoints_folder);
 absl::Status WriteBest(FileSystem* fs, const std::string& checkpoints_folder, int64_t step);
 
-// Removes the leftovers of a crashed save. To be called by the owner of the run's lock only.
+// Finishes what a crash interrupted: removes half-written and half-deleted checkpoints. To be called by the
+// owner of the run's lock only.
 absl::Status RemoveLeftovers(FileSystem* fs, const std::string& checkpoints_folder);
+
+// Deletes what a save of `step` has written so far.
+absl::Status DeleteTemporary(FileSystem* fs, const std::string& checkpoints_folder, int64_t step);
 
 // Renames checkpoints of steps after `step` to set-aside-..., as a resume from `step` must, or the next
 // resume would continue a future that this one is about to rewrite. Returns the new paths.
 absl::StatusOr<std::vector<std::string>> SetAsideAfter(FileSystem* fs, const std::string& checkpoints_folder,
                                                        int64_t step);
 
-// Deletes all but the `keep_last` (>= 1) newest checkpoints, the best, and `just_written`. The manifest goes
-// first, so that a half-deleted checkpoint is none. Returns the steps deleted.
+// Deletes one: it loses its name first, so that a half-deleted checkpoint is none, then the manifest goes,
+// then the rest. Files that Lockstep did not put there stay, in .tmp-step-N.
+absl::Status DeleteCheckpoint(FileSystem* fs, const std::string& checkpoints_folder, int64_t step);
+
+// Deletes all but the `keep_last` (>= 1) newest checkpoints, the best, and `just_written`. Returns the steps
+// deleted.
 absl::StatusOr<std::vector<int64_t>> Prune(FileSystem* fs, const std::string& checkpoints_folder,
                                            int keep_last, int64_t just_written);
 

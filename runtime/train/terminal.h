@@ -9,10 +9,11 @@ struct Terminal {
   int columns = 80;
 };
 
-// Standard output's terminal. Under a launcher a rank's own standard output says nothing: Open MPI gives
-// every rank a pseudo-terminal even when its own output goes to a file. With `launched`, the parent process's
-// standard output is looked at instead; a parent that hides it (slurmstepd) counts as no terminal.
-Terminal FindTerminal(bool launched);
+// The terminal behind `fd` (1 standard output, 2 standard error), if there is one. Under a launcher a rank's
+// own streams say nothing: Open MPI gives every rank a pseudo-terminal even when its own output goes to a
+// file. With `launched`, the same stream of the parent process is looked at instead; a parent that hides it
+// (slurmstepd) counts as no terminal.
+Terminal FindTerminal(int fd, bool launched);
 
 }  // namespace lockstep::train
 
