@@ -25,6 +25,10 @@ absl::Status OrderLayers(google::protobuf::Message* message,
                          const google::protobuf::TextFormat::ParseInfoTree* tree, absl::string_view text,
                          absl::string_view source);
 
+// The byte of `text` that the tokenizer calls `place`: both parts count from 0, a tab ends at the next
+// multiple of 8.
+size_t OffsetOf(absl::string_view text, const google::protobuf::TextFormat::ParseLocation& place);
+
 // "RunConfig has no field 'lr'; did you mean ...", and where else in the schema a field of that name is.
 std::string UnknownFieldText(const google::protobuf::Descriptor& type, absl::string_view field);
 

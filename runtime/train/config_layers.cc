@@ -30,17 +30,6 @@ struct Source {
   absl::string_view text, name;
 };
 
-// The byte that the tokenizer calls (line, column); both count from 0, and a tab ends at the next multiple
-// of 8.
-size_t OffsetOf(absl::string_view text, const TextFormat::ParseLocation& place) {
-  size_t at = 0;
-  for (int line = 0; line < place.line && at < text.size(); ++at) line += text[at] == '\n';
-  for (int column = 0; column < place.column && at < text.size(); ++at) {
-    column += text[at] == '\t' ? 8 - column % 8 : 1;
-  }
-  return at;
-}
-
 // Whether the field at `at` is written as a list, `relu: [{}, {}]`, whose members the parser gives no places.
 bool IsListForm(absl::string_view text, size_t at) {
   while (at < text.size() && (absl::ascii_isalnum(text[at]) || text[at] == '_')) ++at;
@@ -107,6 +96,15 @@ absl::Status Order(Message* message, const Tree* tree, const Source& source) {
 }
 
 }  // namespace
+
+size_t OffsetOf(absl::string_view text, const TextFormat::ParseLocation& place) {
+  size_t at = 0;
+  for (int line = 0; line < place.line && at < text.size(); ++at) line += text[at] == '\n';
+  for (int column = 0; column < place.column && at < text.size(); ++at) {
+    column += text[at] == '\t' ? 8 - column % 8 : 1;
+  }
+  return at;
+}
 
 absl::Status OrderLayers(Message* message, const Tree* tree, absl::string_view text,
                          absl::string_view source) {

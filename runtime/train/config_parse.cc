@@ -1,7 +1,7 @@
 #include <google/protobuf/io/tokenizer.h>
 
+#include <algorithm>
 #include <deque>
-#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -71,36 +71,56 @@ const EnumDescriptor* EnumOfField(absl::string_view field_name) {
   return found;
 }
 
-// The parser's message in our words, with the names that would have been right.
-std::string Reword(const std::string& message) {
+// The parser's message in our words, with the names that would have been right. `culprit` becomes the word of
+// the text that is wrong, where the message gives it.
+std::string Reword(const std::string& message, std::string* culprit) {
   size_t at = 0;
   const std::string first = NextQuoted(message, &at);
   const std::string second = NextQuoted(message, &at);
   if (absl::StartsWith(message, "Message type") && absl::StrContains(message, "has no field named")) {
+    *culprit = second;
     const Descriptor* type = RunConfig::descriptor()->file()->pool()->FindMessageTypeByName(first);
     if (type != nullptr) return UnknownFieldText(*type, second);
   }
   if (absl::StartsWith(message, "Unknown enumeration value of")) {
+    *culprit = first;
     if (const EnumDescriptor* type = EnumOfField(second)) {
       return absl::StrCat("field '", second, "': ", UnknownEnumText(*type, first));
     }
   }
+  if (absl::StartsWith(message, "Expected string, got: "))
+    return absl::StrCat(message, " (strings stand in quotes)");
   return message;
 }
 
-// Keeps the first error; what follows is mostly its echo.
+// Keeps the first error; what follows is mostly its echo. An empty source gives messages without places.
 class FirstError : public google::protobuf::io::ErrorCollector {
  public:
-  explicit FirstError(absl::string_view source) : source_(source) {}
+  FirstError(absl::string_view text, absl::string_view source) : text_(text), source_(source) {}
+
   void AddError(int line, google::protobuf::io::ColumnNumber column, const std::string& message) override {
-    if (!text_.empty()) return;
-    const std::string place = line < 0 ? "" : absl::StrCat(":", line + 1, ":", column + 1);
-    text_ = absl::StrCat(source_, place, ": ", Reword(message));
+    if (!error_.empty()) return;
+    std::string culprit;
+    error_ = Reword(message, &culprit);
+    if (source_.empty()) return;
+    const std::string place = line < 0 ? "" : Place({line, column}, culprit);
+    error_ = absl::StrCat(source_, place, ": ", error_);
   }
-  const std::string& text() const { return text_; }
+  const std::string& error() const { return error_; }
 
  private:
-  std::string source_, text_;
+  // The parser stands behind the word when it complains of it, possibly lines behind.
+  std::string Place(TextFormat::ParseLocation place, const std::string& culprit) const {
+    const size_t behind = OffsetOf(text_, place);
+    const size_t at = culprit.empty() || behind == 0 ? text_.npos : text_.rfind(culprit, behind - 1);
+    if (at == text_.npos) return absl::StrCat(":", place.line + 1, ":", place.column + 1);
+    const absl::string_view before = text_.substr(0, at);
+    const size_t line_start = before.rfind('\n') + 1;  // npos + 1 is 0
+    return absl::StrCat(":", std::count(before.begin(), before.end(), '\n') + 1, ":", at - line_start + 1);
+  }
+
+  absl::string_view text_, source_;
+  std::string error_;
 };
 
 }  // namespace
@@ -127,15 +147,15 @@ std::string UnknownEnumText(const EnumDescriptor& type, absl::string_view value)
 
 absl::Status ParseMessageText(absl::string_view text, absl::string_view source,
                               google::protobuf::Message* message) {
-  FirstError error(source);
+  FirstError error(text, source);
   TextFormat::ParseInfoTree tree;
   TextFormat::Parser parser;
   parser.RecordErrorsTo(&error);
   parser.WriteLocationsTo(&tree);
   parser.SetRecursionLimit(kDeepestNesting);
   if (!parser.ParseFromString(std::string(text), message)) {
-    return ConfigError(error.text().empty() ? absl::StrCat(source, ": not a valid configuration")
-                                            : error.text());
+    return ConfigError(error.error().empty() ? absl::StrCat(source, ": not a valid configuration")
+                                             : error.error());
   }
   return OrderLayers(message, &tree, text, source);
 }

@@ -90,7 +90,7 @@ absl::StatusOr<std::unique_ptr<Message>> ParseAlone(const Message& message, cons
   std::unique_ptr<Message> alone(message.New());
   const std::string text =
       absl::StrCat(field.name(), field.message_type() != nullptr ? " " : ": ", ValueText(field, value));
-  RETURN_IF_ERROR(ParseMessageText(text, "in the value", alone.get()));
+  RETURN_IF_ERROR(ParseMessageText(text, "", alone.get()));
   std::vector<const FieldDescriptor*> set;
   alone->GetReflection()->ListFields(*alone, &set);
   if (set.size() > 1) return ConfigError("the value sets more than this field");

@@ -79,6 +79,12 @@ TEST(ParseConfig, WrongEnumValueNamesTheValidOnes) {
   EXPECT_THAT(ParseErrorOf("execution { device: GPU }"), AllOf(HasSubstr("Device"), HasSubstr("CUDA")));
 }
 
+TEST(ParseConfig, PlacesAreThoseOfTheWrongWord) {
+  EXPECT_THAT(ParseErrorOf("seed: 1\n\tprecision: FP23\n\n\nlanes: 8"), HasSubstr("run.textproto:2:13:"));
+  EXPECT_THAT(ParseErrorOf("seed: 1\nfoo\n\n: 8"), HasSubstr("run.textproto:2:1:"));
+  EXPECT_THAT(ParseErrorOf("execution { comm { backend: tcp } }"), HasSubstr("quotes"));
+}
+
 TEST(ParseConfig, WrongTypesAndDuplicatesAreRefused) {
   EXPECT_THAT(ParseErrorOf("lanes: \"eight\""), AllOf(HasSubstr(":1:"), HasSubstr("integer")));
   EXPECT_THAT(ParseErrorOf("lanes: 8 lanes: 4"), HasSubstr("lanes"));
