@@ -24,6 +24,21 @@ void PrepareLaneThread() {
   if (omp_set_num_threads != nullptr) omp_set_num_threads(1);
 }
 
+#if defined(__SSE2__)
+namespace {
+constexpr unsigned kFlushToZero = 0x8000, kDenormalsAreZero = 0x0040, kRoundingMask = 0x6000;
+}
+LaneArithmetic::LaneArithmetic() : saved_(_mm_getcsr()) {
+  _mm_setcsr((saved_ & ~kRoundingMask) | kFlushToZero | kDenormalsAreZero);
+}
+LaneArithmetic::~LaneArithmetic() { _mm_setcsr(saved_); }
+#else
+LaneArithmetic::LaneArithmetic() : saved_(static_cast<unsigned>(std::fegetround())) {
+  std::fesetround(FE_TONEAREST);
+}
+LaneArithmetic::~LaneArithmetic() { std::fesetround(static_cast<int>(saved_)); }
+#endif
+
 void NameThread(absl::string_view name) {
   pthread_setname_np(pthread_self(), std::string(name.substr(0, 15)).c_str());
 }

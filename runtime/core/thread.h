@@ -10,6 +10,19 @@ namespace lockstep {
 // operator: the modes belong to the thread and change bits. Also holds OpenMP inside oneDNN to one thread.
 void PrepareLaneThread();
 
+// Puts the calling thread into the lane threads' modes of rounding and denormals while it lives, and back
+// after. For arithmetic that may run on a caller's thread (the sums of collectives).
+class LaneArithmetic {
+ public:
+  LaneArithmetic();
+  ~LaneArithmetic();
+  LaneArithmetic(const LaneArithmetic&) = delete;
+  LaneArithmetic& operator=(const LaneArithmetic&) = delete;
+
+ private:
+  unsigned saved_;  // the control register
+};
+
 // Names the calling thread for debuggers and /proc (at most 15 bytes are kept).
 void NameThread(absl::string_view name);
 
