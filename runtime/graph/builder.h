@@ -226,6 +226,7 @@ class Builder {
   // One node; batched outputs unless said otherwise; outputs[0] is returned.
   Tensor Op(absl::string_view op, kernels::OpKind kind, kernels::OpAttributes attributes,
             absl::Span<const Tensor> inputs, bool batched, std::vector<ValueId>* outputs = nullptr);
+  Tensor ExpandTo(Tensor x, const Shape& full, bool full_batched);
   Tensor Elementwise(absl::string_view op, kernels::Instruction last, absl::Span<const Tensor> inputs);
   Tensor Reduce(absl::string_view op, Tensor x, int axis, bool mean);
   Tensor Pool(absl::string_view op, kernels::OpKind kind, Tensor x, const Pool2dOptions& options);
@@ -233,6 +234,8 @@ class Builder {
                      kernels::AttentionAttributes attributes, Tensor key_mask);
   void UpdateRunning(Tensor state, ValueId statistic, float momentum);
   bool RowsOf(absl::string_view op, const Shape& rows, Tensor mask, RowWeights* weights);
+  Tensor RowLoss(absl::string_view op, kernels::OpKind kind, Tensor x, Tensor y, const Shape& rows,
+                 Tensor mask);
   bool SumOf(absl::string_view op, Tensor value, WeightedSum* sum);
   std::string UniqueParameterName(absl::string_view op, absl::string_view name);
 

@@ -120,6 +120,12 @@ struct RangeCheck {
   std::string what;  // "embedding 'wte'"
 };
 
+// Evaluation puts the running statistics in the place of those of the batch.
+struct RunningStatistics {
+  ValueId normalized = kNoValue;  // output y of the batch norm
+  ValueId mean = kNoValue, variance = kNoValue;
+};
+
 struct Graph {
   int64_t micro_batch = 0;
   std::vector<Value> values;
@@ -135,6 +141,7 @@ struct Graph {
   std::vector<StateUpdate> updates;             // training only
   std::vector<GradientContribution> gradients;  // after autodiff
   std::vector<RangeCheck> checks;
+  std::vector<RunningStatistics> norms;
 
   const TensorType& type(ValueId id) const { return values[id].type; }
   // `id`, or the value it is a view of.
