@@ -35,7 +35,7 @@ class ModelParams {
   struct Value {
     bool is_text = false;
     double number = 0;
-    std::string text;
+    std::string text = {};
   };
 
   absl::Status Insert(absl::string_view name, Value value);

@@ -45,8 +45,8 @@ using NetworkFunction =
 class ModelRegistry {
  public:
   struct Entry {  // exactly one is set
-    ModelFunction model;
-    NetworkFunction network;
+    ModelFunction model = {};
+    NetworkFunction network = {};
   };
 
   // Errors: ConfigError when the name is empty or taken.
