@@ -1,0 +1,119 @@
+#include "launcher/program.h"
+
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "launcher/build_info.h"
+#include "launcher/command.h"
+#include "runtime/core/names.h"
+
+namespace lockstep::launcher {
+namespace {
+
+constexpr char kAbout[] =
+    "Lockstep trains models data-parallel, to bits that do not depend on how many ranks ran.\n"
+    "Start ranks with mpirun, srun, or `lockstep launch`.";
+
+constexpr char kExamples[] =
+    "Examples:\n"
+    "  mpirun -np 2 lockstep train examples/digits_cnn.textproto --out RUN\n"
+    "  lockstep launch -n 2 -- train examples/digits_cnn.textproto --out RUN\n"
+    "  lockstep train --help\n"
+    "Exit codes: 0 done, 2 usage or configuration, 3 data, 4 a peer failed, 5 checkpoint, 6 numerics,\n"
+    "  130/143 interrupted after a checkpoint.";
+
+void AddCommands(CLI::App& app, CommandContext& context) {
+  AddTrainCommand(app, context);
+  AddLaunchCommand(app, context);
+  AddCommCommand(app, context);
+  AddRecordsCommand(app, context);
+  AddCheckpointCommand(app, context);
+  AddModelCommand(app, context);
+  AddVersionCommand(app, context);
+}
+
+// The innermost command that the command line names, and how to call it: "lockstep records ls".
+const CLI::App* Innermost(const CLI::App& app, std::string* name) {
+  const CLI::App* at = &app;
+  *name = app.get_name();
+  while (!at->get_subcommands().empty()) {
+    at = at->get_subcommands().front();
+    absl::StrAppend(name, " ", at->get_name());
+  }
+  return at;
+}
+
+std::vector<std::string> FlagNames(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back(absl::StrCat("--", name));
+    for (const std::string& name : option->get_snames()) names.push_back(absl::StrCat("-", name));
+  }
+  return names;
+}
+
+std::vector<std::string> CommandNames(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands(nullptr)) names.push_back(command->get_name());
+  return names;
+}
+
+// What is wrong with the command line, in our words where they are better.
+std::string UsageError(const CLI::App& app, const CLI::ParseError& error) {
+  std::string name;
+  const CLI::App* at = Innermost(app, &name);
+  std::string text;
+  const std::vector<std::string> rest = at->remaining();
+  if (!rest.empty() && absl::StartsWith(rest[0], "-")) {
+    const std::string flag = rest[0].substr(0, rest[0].find('='));
+    text = absl::StrCat("unknown flag '", flag, "'", Suggestion(flag, FlagNames(*at)));
+  } else if (!rest.empty() && !CommandNames(*at).empty()) {
+    text = absl::StrCat("unknown command '", rest[0], "'", Suggestion(rest[0], CommandNames(*at)));
+  } else if (!rest.empty()) {
+    text = absl::StrCat("unexpected argument '", rest[0], "'");
+  } else {
+    text = error.what();
+  }
+  return absl::StrCat(name, ": ", text, "\n(`", name, " --help` lists what it takes)");
+}
+
+// The exit code when parsing ended the matter (help or error), or -1 to go on.
+int Parse(CLI::App& app, int argc, char** argv) {
+  try {
+    app.parse(argc, argv);
+    return -1;
+  } catch (const CLI::Success& success) {  // --help, --version
+    return app.exit(success);
+  } catch (const CLI::ParseError& error) {
+    std::cerr << UsageError(app, error) << "\n";
+    return static_cast<int>(Trouble::kConfig);
+  }
+}
+
+}  // namespace
+
+int RunProgram(int argc, char** argv, const nn::ModelRegistry* models) {
+  CommandContext context;
+  context.arguments.assign(argv, argv + argc);
+  context.models = models;
+  CLI::App app(kAbout, "lockstep");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", VersionLine());
+  app.footer(kExamples);
+  app.get_formatter()->column_width(34);
+  AddCommands(app, context);
+  const int parsed = Parse(app, argc, argv);
+  if (parsed >= 0) return parsed;
+  const absl::Status status = context.action();
+  std::cout.flush();
+  if (status.ok()) return context.exit_code;
+  std::cerr << absl::StrCat("lockstep: error: ", status.message(), "\n");
+  return ExitCodeOf(status);
+}
+
+}  // namespace lockstep::launcher

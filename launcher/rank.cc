@@ -1,0 +1,41 @@
+#include "launcher/rank.h"
+
+#include <cctype>
+#include <cstdlib>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "launcher/parent_death.h"
+
+namespace lockstep::launcher {
+namespace {
+
+bool NamesARank(absl::string_view message) {
+  if (!absl::ConsumePrefix(&message, "rank ")) return false;
+  const size_t digits = message.find_first_not_of("0123456789");
+  return digits != 0 && digits != message.npos && message[digits] == ':';
+}
+
+}  // namespace
+
+absl::StatusOr<comm::World> BecomeRank() {
+  ASSIGN_OR_RETURN(comm::World world, comm::WorldFromEnvironment());
+  if (world.launcher == "none") return world;
+  int parent = 0;
+  const char* launcher_pid = std::getenv(kLauncherPidVariable);
+  if (world.launcher == "lockstep" && launcher_pid != nullptr && !absl::SimpleAtoi(launcher_pid, &parent))
+    parent = 0;
+  DieWithParent(parent);
+  return world;
+}
+
+absl::Status RankStatus(const absl::Status& status, const comm::World& world, CommandContext* context) {
+  if (status.ok() || world.size == 1) return status;
+  if (!NamesARank(status.message())) return Annotate(status, absl::StrCat("rank ", world.rank));
+  if (world.rank == 0) return status;
+  context->exit_code = ExitCodeOf(status);
+  return absl::OkStatus();
+}
+
+}  // namespace lockstep::launcher
