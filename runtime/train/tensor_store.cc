@@ -30,7 +30,8 @@ std::vector<const NamedTensor*> SortedByName(absl::Span<const NamedTensor> tenso
   std::vector<const NamedTensor*> sorted;
   sorted.reserve(tensors.size());
   for (const NamedTensor& tensor : tensors) sorted.push_back(&tensor);
-  std::sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) { return a->name < b->name; });
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const auto* a, const auto* b) { return a->name < b->name; });
   return sorted;
 }
 
