@@ -60,10 +60,12 @@ generate() {
   ' proto/run_config.proto
 }
 
+grep -qxF "$mark" "$page" || { echo "error: $page has lost its line '$mark'" >&2 && exit 1; }
 case "${1:-}" in
   "") generate >"$page.new" && mv "$page.new" "$page" ;;
   --check)
-    if ! diff -u "$page" <(generate); then
+    if ! cmp -s "$page" <(generate); then
+      diff "$page" <(generate) | head -n 20 || true
       echo "error: $page is not what proto/run_config.proto says; scripts/config_reference.sh mends it" >&2
       exit 1
     fi

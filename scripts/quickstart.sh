@@ -13,7 +13,7 @@ case "${1:-}" in
 esac
 out=${1:-build/quickstart}
 config=examples/digits_cnn.textproto
-lockstep=build/release/bin/lockstep
+lockstep=build/release/lockstep
 
 install_packages
 say "Building (Release, $(cores) cores)"
