@@ -86,7 +86,7 @@ part_readers() {
   build_preset release -DLOCKSTEP_TESTS=OFF -DLOCKSTEP_BENCHMARKS=OFF
   local python
   python=$(make_venv readers tensorflow-cpu tensorboard safetensors numpy)
-  scripts/golden/check_readers.sh "$python" build/release/lockstep
+  "$python" scripts/check_readers.py build/release/lockstep build/readers
 }
 
 install_packages
