@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "runtime/core/names.h"
+#include "runtime/core/shape.h"
 #include "runtime/train/config.h"
 #include "runtime/train/config_internal.h"
 
@@ -46,6 +47,10 @@ absl::Status Count(absl::string_view path, bool is_set, int64_t value) {
 
 template <typename Values>
 absl::Status Dimensions(absl::string_view path, const Values& shape) {
+  if (shape.size() >= Shape::kMaxRank) {  // one is the batch's
+    return Wrong(path,
+                 absl::StrCat(shape.size(), " dimensions; at most ", Shape::kMaxRank - 1, " are possible"));
+  }
   double size = 1;
   for (const int64_t dimension : shape) {
     RETURN_IF_ERROR(AtLeast(path, dimension, 1));
