@@ -74,7 +74,7 @@ def weights_sha256(tensors):
     for name in sorted(tensors, key=lambda n: n.encode()):
         value = tensors[name]
         check(value.dtype == np.float32, f"{name} is {value.dtype}")
-        for text in (name.encode(), b"f32"):
+        for text in (name.encode(), b"F32"):
             digest.update(struct.pack("<I", len(text)) + text)
         digest.update(struct.pack("<I", value.ndim) + struct.pack(f"<{value.ndim}Q", *value.shape))
         digest.update(np.ascontiguousarray(value).tobytes())

@@ -125,6 +125,9 @@ TEST(CheckGuardTest, GuardIsThePathOrForInstalledHeadersTheName) {
               IsEmpty());
   EXPECT_THAT(CheckGuard({"comm/ring.h", "#ifndef RING_H_\n#define RING_H_\n"}),
               ElementsAre("comm/ring.h:1: the include guard must be LOCKSTEP_COMM_RING_H_"));
+  const std::string toggled = "#if defined(LOCKSTEP_KERNELS_CPU_A_INL_H_) == defined(HWY_TARGET_TOGGLE)\n";
+  EXPECT_THAT(CheckGuard({"kernels/cpu/a-inl.h", toggled}), IsEmpty());
+  EXPECT_THAT(CheckGuard({"kernels/cpu/b-inl.h", toggled}), ElementsAre(HasSubstr("KERNELS_CPU_B_INL_H_")));
   EXPECT_THAT(CheckGuard({"comm/ring.h", "#pragma once\n"}), ElementsAre(HasSubstr("LOCKSTEP_COMM_RING_H_")));
 }
 
