@@ -105,6 +105,7 @@ struct LaneSum {
 struct LaneResult {
   LaneSum loss;                  // divide gradients by the same weight
   std::vector<LaneSum> metrics;  // as metric_names
+  int64_t bad_sample = -1;       // after a DataError: which sample of the micro-batch holds the label or id
 };
 
 // Runs a program; owns the memory of its intermediate values. Used by one thread at a time; PrepareLaneThread
@@ -133,9 +134,11 @@ class LaneRunner {
  private:
   struct Bindings;
   absl::Status CheckArgs(const LaneArgs& args) const;
-  absl::Status CheckIds(const LaneArgs& args) const;
+  absl::Status CheckIds(const LaneArgs& args, LaneResult* result) const;
   absl::Status FindNonFinite(int step) const;
   absl::Status RunStep(int step, const LaneArgs& args);
+  void ZeroUnwritten(const LaneArgs& args) const;
+  double ReadScalar(ValueId id) const;
   LaneSum Read(const WeightedSum& sum) const;
 
   std::shared_ptr<const LaneProgram> program_;

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <utility>
+
+#include "runtime/graph/program_merge.h"
 
 namespace lockstep::graph {
 namespace {
@@ -9,12 +12,6 @@ namespace {
 using kernels::Instruction;
 using kernels::Program;
 using kernels::ProgramOp;
-
-int OperandCount(ProgramOp op) {
-  if (op <= ProgramOp::kConstant) return 0;
-  if (op < ProgramOp::kAdd) return 1;
-  return op < ProgramOp::kSelect ? 2 : 3;
-}
 
 class Differentiator {
  public:
