@@ -39,7 +39,7 @@ graph::Tensor Linear(graph::Builder& b, absl::string_view name, graph::Tensor x,
 struct ConvOptions {
   int64_t stride = 1;
   std::optional<int64_t>
-      padding;  // default: (kernel - 1) * dilation / 2, which keeps height and width at stride 1
+      padding = {};  // default: (kernel - 1) * dilation / 2, which keeps height and width at stride 1
   int64_t dilation = 1, groups = 1;
   bool bias = true;
   std::optional<graph::Initializer> weight_init = {};  // default: FanInUniform, also of the bias
@@ -69,7 +69,7 @@ struct SelfAttentionOptions {
   bool causal = true;
   bool rotary = false;                                   // turns q and k (half rotation, base 10000)
   absl::string_view qkv_name = "qkv", out_name = "out";  // of the two linear layers
-  std::optional<graph::Initializer> qkv_init, out_init, bias_init;  // default: FanInUniform
+  std::optional<graph::Initializer> qkv_init = {}, out_init = {}, bias_init = {};  // default: FanInUniform
 };
 // [T, C] -> [T, C]: one linear layer to q | k | v, scaled dot-product attention, one linear layer.
 graph::Tensor SelfAttention(graph::Builder& b, absl::string_view name, graph::Tensor x,

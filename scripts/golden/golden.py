@@ -70,7 +70,7 @@ class GoldenFile:
         FOLDER.mkdir(parents=True, exist_ok=True)
         path = FOLDER / f"{self.name}.safetensors"
         tensors = dict(sorted(self.tensors.items()))
-        save_file(tensors, path, metadata={"cases": json.dumps(self.cases), "torch": torch.__version__.split("+")[0]})
+        save_file(tensors, path, metadata={"cases": json.dumps(self.cases)})
         print(f"{path.name}: {len(self.cases)} cases, {path.stat().st_size} bytes")
 
 

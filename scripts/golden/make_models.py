@@ -158,6 +158,22 @@ class Positions(nn.Module):
         return x + self.weight
 
 
+def canonical(text):
+    """`layers { a {} b { x: 1 } }` as the parser of configurations leaves it: each layer inside `layer { }`."""
+    words, out, lists = text.replace("{", " { ").replace("}", " } ").split(), [], [False]
+    for i, word in enumerate(words):
+        if word == "{":
+            lists.append(words[i - 1] in ("layers", "block"))
+        elif word == "}":
+            lists.pop()
+            if lists[-1]:  # closes a layer of a list
+                out.append("}")
+        elif lists[-1]:  # opens one
+            out.append("layer {")
+        out.append(word)
+    return " ".join(out)
+
+
 def layers_cnn():
     """Convolutions, pools, norms, a residual and a repeat, as a list of layers."""
     text = """layers {
@@ -180,7 +196,7 @@ def layers_cnn():
              "layers.3.block.1.": "3.residual.1.batch_norm.", "layers.5.": "5.repeat.0.0.conv2d.",
              "layers.7.": "5.repeat.1.0.conv2d.", "layers.10.": "7.conv2d.", "layers.13.": "10.linear.",
              "layers.14.": "11.layer_norm.", "layers.16.": "13.linear."}
-    return model, text, names
+    return model, canonical(text), names
 
 
 def layers_sequence():
@@ -200,7 +216,7 @@ def layers_sequence():
              "2.block.1.": "2.residual.1.attention.", "3.block.0.": "3.residual.0.layer_norm.",
              "3.block.1.": "3.residual.1.attention.", "4.block.0.": "4.residual.0.layer_norm.",
              "4.block.1.": "4.residual.1.linear.", "4.block.3.": "4.residual.3.linear.", "7.": "6.linear.", "9.": "8.linear."}
-    return model, text, names
+    return model, canonical(text), names
 
 
 def renamed(name, names):

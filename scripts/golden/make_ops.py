@@ -29,15 +29,14 @@ def linear_group():
           {"x": g.normal(2, 3, 7), "w": g.normal(7, 7), "b": g.normal(7), "r": g.normal(2, 3, 7)},
           ["x", "w", "b", "r"])
     for ta, tb in [(0, 0), (0, 1), (1, 0), (1, 1)]:
-        a = g.normal(*((5, 3) if ta else (3, 5)))
-        b = g.normal(*((4, 5) if tb else (5, 4)))
-        g.add(f"matmul_{'tn'[1 - ta]}{'tn'[1 - tb]}", "matmul",
+        g.add(f"matmul_{'nt'[ta]}{'nt'[tb]}", "matmul",
               lambda a, b, ta=ta, tb=tb: {"y": (a.mT if ta else a) @ (b.mT if tb else b)},
-              {"a": a, "b": b}, ["a", "b"], {"transpose_a": bool(ta), "transpose_b": bool(tb)})
+              {"a": g.normal(2, *((5, 3) if ta else (3, 5))), "b": g.normal(2, *((4, 5) if tb else (5, 4)))}, ["a", "b"],
+              {"transpose_a": bool(ta), "transpose_b": bool(tb)})
     g.add("matmul_batched", "matmul", lambda a, b: {"y": a @ b},
           {"a": g.normal(2, 3, 4, 5), "b": g.normal(2, 3, 5, 6)}, ["a", "b"],
           {"transpose_a": False, "transpose_b": False})
-    g.add("matmul_shared", "matmul", lambda a, b: {"y": a @ b},
+    g.add("matmul_shared", "matmul_shared", lambda a, b: {"y": a @ b},
           {"a": g.normal(3, 4, 5), "b": g.normal(5, 6)}, ["a", "b"], {"transpose_a": False, "transpose_b": False})
     g.save()
 
@@ -221,8 +220,8 @@ def sequence_group():
 def shape_group():
     g = GoldenFile("ops_shape", 7)
     g.add("reshape", "reshape", lambda x: {"y": x.reshape(2, 3, 10)}, {"x": g.normal(2, 6, 5)}, ["x"], {"shape": [2, 3, 10]})
-    for name, shape, permutation in [("transpose", (2, 3, 4), (0, 2, 1)), ("transpose_first", (2, 3, 4), (1, 0, 2)),
-                                     ("transpose_rank_4", (2, 3, 4, 5), (0, 2, 1, 3)), ("transpose_cycle", (3, 4, 5), (2, 0, 1))]:
+    for name, shape, permutation in [("transpose", (2, 3, 4), (0, 2, 1)), ("transpose_heads", (2, 3, 4, 5), (0, 2, 1, 3)),
+                                     ("transpose_cycle", (2, 3, 4, 5), (0, 3, 1, 2))]:  # the batch stays first
         g.add(name, "transpose", lambda x, p=permutation: {"y": x.permute(p)}, {"x": g.normal(*shape)}, ["x"],
               {"permutation": list(permutation)})
     for name, sizes, axis in [("concat_last", (3, 1, 4), 2), ("concat_middle", (2, 3), 1)]:
@@ -234,7 +233,9 @@ def shape_group():
     for name, axis, begin, size in [("slice_last", 2, 1, 3), ("slice_middle", 1, 2, 2), ("slice_all", 1, 0, 4)]:
         g.add(name, "slice", lambda x, a=(axis, begin, size): {"y": x.narrow(*a)}, {"x": g.normal(2, 4, 5)}, ["x"],
               {"axis": axis, "begin": begin, "size": size})
-    g.add("reduce_sum", "reduce_sum", lambda x: {"y": x.sum()}, {"x": g.normal(3, 4, 5)}, ["x"])
+    for name, axis in [("first", 1), ("middle", 2), ("last", 3)]:
+        g.add(f"sum_{name}", "sum", lambda x, a=axis: {"y": x.sum(a)}, {"x": g.normal(2, 3, 4, 5)}, ["x"], {"axis": axis})
+        g.add(f"mean_{name}", "mean", lambda x, a=axis: {"y": x.mean(a)}, {"x": g.normal(2, 3, 4, 5)}, ["x"], {"axis": axis})
     g.save()
 
 

@@ -1,5 +1,6 @@
 #include "tests/testing/golden_file.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -108,15 +109,17 @@ absl::StatusOr<GoldenFile> ReadGoldenFile(const std::string& source_dir, const s
   }
 }
 
-std::string Differs(const std::vector<float>& got, const std::vector<float>& want, double tolerance) {
+std::string Differs(const std::vector<float>& got, const std::vector<float>& want, double tolerance,
+                    double smallest_scale) {
   if (got.size() != want.size()) return absl::StrCat(got.size(), " elements instead of ", want.size());
   double squares = 0;
   for (float w : want) squares += static_cast<double>(w) * w;
-  const double scale = want.empty() ? 0 : std::sqrt(squares / static_cast<double>(want.size()));
+  const double mean = want.empty() ? 0 : squares / static_cast<double>(want.size());
+  const double scale = std::max(std::sqrt(mean), smallest_scale);
   double worst = 0;
   size_t where = 0;
   for (size_t i = 0; i < want.size(); ++i) {
-    double error = std::abs(static_cast<double>(got[i]) - want[i]) / (scale + std::abs(want[i]) + 1e-30);
+    double error = std::abs(static_cast<double>(got[i]) - want[i]) / (scale + std::abs(want[i]));
     if (std::isnan(error)) error = HUGE_VAL;
     if (error > worst) worst = error, where = i;
   }

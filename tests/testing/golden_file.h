@@ -41,10 +41,11 @@ struct GoldenFile {
 // Reads tests/testing/golden/<name>.safetensors under `source_dir` (LOCKSTEP_SOURCE_DIR of the test program).
 absl::StatusOr<GoldenFile> ReadGoldenFile(const std::string& source_dir, const std::string& name);
 
-// Compares as |got - want| <= tolerance * (scale + |want|), where scale is the root mean square of `want`:
-// what is small beside the rest of its tensor was computed from numbers of the rest's size. Empty when all
-// agree, else the worst element in words.
-std::string Differs(const std::vector<float>& got, const std::vector<float>& want, double tolerance);
+// Compares as |got - want| <= tolerance * (scale + |want|), where scale is the root mean square of `want` (at
+// least `smallest_scale`): what is small beside the rest of its tensor was computed from numbers of the
+// rest's size. Empty when all agree, else the worst element in words.
+std::string Differs(const std::vector<float>& got, const std::vector<float>& want, double tolerance,
+                    double smallest_scale = 1e-30);
 
 }  // namespace lockstep::testing
 
