@@ -1,0 +1,56 @@
+// Record files as one list of records.
+#ifndef LOCKSTEP_RUNTIME_DATA_DATASET_H_
+#define LOCKSTEP_RUNTIME_DATA_DATASET_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "runtime/core/file_system.h"
+#include "runtime/core/status.h"
+#include "runtime/data/record_file.h"
+
+namespace lockstep::data {
+
+// Immutable and thread-safe. Record ids 0 .. size()-1 run through the files in their order.
+class Dataset {
+ public:
+  // Opens every file that a path or pattern ('*' and '?' in the last part) stands for; files of one pattern
+  // are sorted by name, patterns keep their order. Errors: DataError naming what is missing, empty, without
+  // records, or damaged.
+  static absl::StatusOr<std::shared_ptr<const Dataset>> Open(FileSystem* fs,
+                                                             absl::Span<const std::string> patterns);
+
+  int64_t size() const { return first_ids_.back(); }
+  const std::vector<std::unique_ptr<RecordFile>>& files() const { return files_; }
+  int64_t size_bytes() const;  // of all files
+
+  // The payload of record `id` in [0, size), its checksums compared. The view lives as long as this object.
+  // Error: DataError naming file, byte, record number, expected and found checksum.
+  absl::StatusOr<absl::string_view> Record(int64_t id) const;
+
+  struct Location {
+    int file = 0;
+    int64_t record = 0;  // within the file
+  };
+  Location Locate(int64_t id) const;
+  std::string Describe(int64_t id) const;  // "path, record 12"
+
+  // 64 hex digits of the SHA-256 over, for each file: name without folder, size, record count and the hash of
+  // every record's length and payload checksum. So it changes with any byte of any payload, and not with the
+  // folder.
+  const std::string& fingerprint() const { return fingerprint_; }
+
+ private:
+  Dataset() = default;
+  std::vector<std::unique_ptr<RecordFile>> files_;
+  std::vector<int64_t> first_ids_ = {0};  // of each file, and the end
+  std::string fingerprint_;
+};
+
+}  // namespace lockstep::data
+
+#endif  // LOCKSTEP_RUNTIME_DATA_DATASET_H_

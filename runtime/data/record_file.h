@@ -1,0 +1,92 @@
+// Reads record files (record_format.h): any record by its number, or all from first to last.
+#ifndef LOCKSTEP_RUNTIME_DATA_RECORD_FILE_H_
+#define LOCKSTEP_RUNTIME_DATA_RECORD_FILE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "runtime/core/file_system.h"
+#include "runtime/core/status.h"
+#include "runtime/data/record_index.h"
+
+namespace lockstep::data {
+
+// The bytes of a record file: mapped, or read where it cannot be mapped. Immutable and thread-safe.
+class RecordBytes {
+ public:
+  // Errors: DataError for a file that is missing, empty, no plain file, or compressed (known by its first
+  // bytes).
+  static absl::StatusOr<RecordBytes> Open(FileSystem* fs, const std::string& path);
+  absl::string_view view() const { return view_; }
+
+ private:
+  std::unique_ptr<ReadableFile> file_;
+  std::unique_ptr<char[]> contents_;  // when not mapped
+  absl::string_view view_;
+};
+
+// Goes through a record file once. Not thread-safe. A file cut short and a damaged length end it; a damaged
+// payload need not: Skip goes on behind it.
+//
+//   RecordScanner scan(path, bytes.view());
+//   while (scan.Next()) Use(scan.payload());
+//   RETURN_IF_ERROR(scan.status());
+class RecordScanner {
+ public:
+  // `bytes` is borrowed.
+  RecordScanner(std::string path, absl::string_view bytes) : path_(std::move(path)), bytes_(bytes) {}
+
+  // False at the end of the file and on an error.
+  bool Next();
+  absl::string_view payload() const { return payload_; }
+  int64_t record() const { return record_; }   // number of the record that Next went to
+  uint64_t offset() const { return offset_; }  // of its header
+  const absl::Status& status() const { return status_; }
+
+  // After an error: whether the next record can be found. If so the error is cleared and Next goes there.
+  bool Skip();
+
+ private:
+  const std::string path_;
+  const absl::string_view bytes_;
+  absl::string_view payload_;
+  int64_t record_ = -1;
+  uint64_t offset_ = 0, next_ = 0;
+  bool skippable_ = false;
+  absl::Status status_;
+};
+
+struct RecordFileOptions {
+  bool use_sidecar = true;  // an index file that fits, if there is one; one that does not fit is passed over
+};
+
+// Random access. Immutable and thread-safe.
+class RecordFile {
+ public:
+  // Errors: those of RecordBytes and RecordIndex::Build. A file without records is no error here.
+  static absl::StatusOr<std::unique_ptr<RecordFile>> Open(FileSystem* fs, const std::string& path,
+                                                          RecordFileOptions options = {});
+
+  const std::string& path() const { return path_; }
+  int64_t records() const { return index_.records(); }
+  const RecordIndex& index() const { return index_; }
+  absl::string_view bytes() const { return bytes_.view(); }
+
+  // The payload of record `record` in [0, records()), both of its checksums compared. The view lives as long
+  // as this object. Error: DataError naming path, byte, record number, stored and computed checksum.
+  absl::StatusOr<absl::string_view> Record(int64_t record) const;
+
+ private:
+  RecordFile(std::string path, RecordBytes bytes, RecordIndex index)
+      : path_(std::move(path)), bytes_(std::move(bytes)), index_(std::move(index)) {}
+
+  const std::string path_;
+  const RecordBytes bytes_;
+  const RecordIndex index_;
+};
+
+}  // namespace lockstep::data
+
+#endif  // LOCKSTEP_RUNTIME_DATA_RECORD_FILE_H_

@@ -1,0 +1,53 @@
+// The kinds of samples there are: records of features, windows of text, and made-up tensors.
+#ifndef LOCKSTEP_RUNTIME_DATA_SOURCES_H_
+#define LOCKSTEP_RUNTIME_DATA_SOURCES_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runtime/core/status.h"
+#include "runtime/data/dataset.h"
+#include "runtime/data/example_parser.h"
+#include "runtime/data/sample_source.h"
+
+namespace lockstep::data {
+
+// Sample i is record i of `dataset`; an input for each feature, named as it is. The first record is parsed at
+// once, so that a wrong name, type or shape is told before training starts.
+absl::StatusOr<std::shared_ptr<const SampleSource>> MakeExampleSource(std::shared_ptr<const Dataset> dataset,
+                                                                      std::vector<FeatureSpec> features);
+
+// Text as byte tokens. All text is joined in order into M tokens and cut into windows: sample k has the
+// inputs
+//   "tokens"  I32 [length]  tokens k*stride .. k*stride + length - 1
+//   "targets" I32 [length]  the token after each of them
+// for every k whose last target exists: (M - length - 1) / stride + 1 samples. Each token but the first is a
+// target exactly once where stride = length, apart from the fewer than `length` at the end.
+struct WindowOptions {
+  int64_t length = 0;  // >= 1
+  int64_t stride = 0;  // >= 1; 0: length
+};
+
+// The text is the bytes feature `feature` of the records. Opening reads and checks all of it once.
+absl::StatusOr<std::shared_ptr<const SampleSource>> MakeTextSource(std::shared_ptr<const Dataset> dataset,
+                                                                   const std::string& feature,
+                                                                   WindowOptions options);
+// The text is plain files (patterns as Dataset::Open).
+absl::StatusOr<std::shared_ptr<const SampleSource>> MakeTextFileSource(
+    FileSystem* fs, const std::vector<std::string>& patterns, WindowOptions options);
+
+// One tensor of a synthetic sample: standard normal numbers for F32, integers in [0, below) for I32 and I64.
+struct SyntheticInput {
+  InputSpec spec;
+  int64_t below = 0;
+};
+// Element j of input i of sample k is a function of (seed, i, k, j) alone (Philox). repeats_first_step() is
+// true: every step is offered the samples of step 0.
+absl::StatusOr<std::shared_ptr<const SampleSource>> MakeSyntheticSource(uint64_t seed, int64_t samples,
+                                                                        std::vector<SyntheticInput> inputs);
+
+}  // namespace lockstep::data
+
+#endif  // LOCKSTEP_RUNTIME_DATA_SOURCES_H_
