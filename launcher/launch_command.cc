@@ -29,8 +29,7 @@ struct LaunchFlags {
 
 // What stands behind our own flags: the command that each rank runs.
 absl::StatusOr<std::vector<std::string>> RankArguments(const CLI::App& command) {
-  std::vector<std::string> rest = command.remaining();
-  if (!rest.empty() && rest[0] == "--") rest.erase(rest.begin());
+  const std::vector<std::string> rest = command.remaining();
   const std::vector<std::string> known = {"train", "comm"};
   if (rest.empty())
     return ConfigError("launch: say what the ranks run: lockstep launch -n 2 -- train FILE --out RUN");

@@ -134,7 +134,7 @@ class LocalRanks {
     }
     Reap();
     if (alive_ > 0 && absl::Now() > kill_at_) {
-      options_.log->Warning(absl::StrCat(alive_, " ranks did not stop in ",
+      options_.log->Warning(absl::StrCat(alive_, alive_ == 1 ? " rank" : " ranks", " did not stop in ",
                                          absl::FormatDuration(options_.grace), "; killing them"));
       Signal(SIGKILL);
       kill_at_ = absl::InfiniteFuture();

@@ -1,13 +1,16 @@
 #include "launcher/program.h"
 
+#include <algorithm>
 #include <iostream>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "launcher/build_info.h"
 #include "launcher/command.h"
 #include "runtime/core/names.h"
@@ -71,21 +74,34 @@ std::string UsageError(const CLI::App& app, const CLI::ParseError& error) {
   const std::vector<std::string> rest = at->remaining();
   if (!rest.empty() && absl::StartsWith(rest[0], "-")) {
     const std::string flag = rest[0].substr(0, rest[0].find('='));
-    text = absl::StrCat("unknown flag '", flag, "'", Suggestion(flag, FlagNames(*at)));
+    // One letter is near to every other; only words are worth a guess.
+    text = absl::StrCat("unknown flag '", flag, "'", flag.size() > 2 ? Suggestion(flag, FlagNames(*at)) : "");
   } else if (!rest.empty() && !CommandNames(*at).empty()) {
     text = absl::StrCat("unknown command '", rest[0], "'", Suggestion(rest[0], CommandNames(*at)));
   } else if (!rest.empty()) {
     text = absl::StrCat("unexpected argument '", rest[0], "'");
+  } else if (!CommandNames(*at).empty()) {
+    text = absl::StrCat("say which command: ", absl::StrJoin(CommandNames(*at), ", "));
   } else {
     text = error.what();
   }
   return absl::StrCat(name, ": ", text, "\n(`", name, " --help` lists what it takes)");
 }
 
+// CLI11 takes the words one by one and from the back. The "--" before the ranks' command of `lockstep launch`
+// is for the eye alone (its own flags end at the first word that is none), so it goes.
+std::vector<std::string> Words(const std::vector<std::string>& arguments) {
+  std::vector<std::string> words(arguments.begin() + 1, arguments.end());
+  const auto separator = std::find(words.begin(), words.end(), "--");
+  if (!words.empty() && words[0] == "launch" && separator != words.end()) words.erase(separator);
+  std::reverse(words.begin(), words.end());
+  return words;
+}
+
 // The exit code when parsing ended the matter (help or error), or -1 to go on.
-int Parse(CLI::App& app, int argc, char** argv) {
+int Parse(CLI::App& app, std::vector<std::string> words) {
   try {
-    app.parse(argc, argv);
+    app.parse(std::move(words));
     return -1;
   } catch (const CLI::Success& success) {  // --help, --version
     return app.exit(success);
@@ -104,10 +120,10 @@ int RunProgram(int argc, char** argv, const nn::ModelRegistry* models) {
   CLI::App app(kAbout, "lockstep");
   app.require_subcommand(1);
   app.set_version_flag("--version", VersionLine());
-  app.footer(kExamples);
   app.get_formatter()->column_width(34);
   AddCommands(app, context);
-  const int parsed = Parse(app, argc, argv);
+  app.footer(kExamples);  // after the commands, which would inherit it
+  const int parsed = Parse(app, Words(context.arguments));
   if (parsed >= 0) return parsed;
   const absl::Status status = context.action();
   std::cout.flush();

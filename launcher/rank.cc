@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "launcher/parent_death.h"
+#include "runtime/core/thread.h"
 
 namespace lockstep::launcher {
 namespace {
@@ -27,6 +28,8 @@ absl::StatusOr<comm::World> BecomeRank() {
   if (world.launcher == "lockstep" && launcher_pid != nullptr && !absl::SimpleAtoi(launcher_pid, &parent))
     parent = 0;
   DieWithParent(parent);
+  if (world.launcher == "lockstep")
+    NameThread("lockstep");  // it was started as /proc/self/exe, which ps calls "exe"
   return world;
 }
 

@@ -20,11 +20,10 @@
 namespace lockstep::launcher {
 namespace {
 
-constexpr char kHelp[] =
-    "Train a model as FILE says. Without a launcher this is one rank; started by mpirun, srun or\n"
-    "`lockstep launch`, each process is one rank of the same run.";
-
 constexpr char kFooter[] =
+    "Without a launcher this is one rank; started by mpirun, srun or `lockstep launch`, each process is one "
+    "rank of\n"
+    "the same run. Its result does not depend on their number (at most `lanes` of the configuration).\n"
     "Signals: SIGTERM, SIGINT, SIGUSR1: checkpoint, then leave (exit code 143, 130, 0). A second SIGINT: at "
     "once.\n"
     "Examples:\n"
@@ -105,8 +104,7 @@ absl::Status TrainAsRank(const TrainFlags& flags, CommandContext* context) {
 
 void AddTrainCommand(CLI::App& app, CommandContext& context) {
   auto flags = std::make_shared<TrainFlags>();
-  CLI::App* command = app.add_subcommand("train", "Train a model");
-  command->description(kHelp);
+  CLI::App* command = app.add_subcommand("train", "Train a model as a run configuration says");
   command->add_option("file", flags->file, "Run configuration (protobuf text format; proto/run_config.proto)")
       ->required()
       ->type_name("FILE");
@@ -114,13 +112,13 @@ void AddTrainCommand(CLI::App& app, CommandContext& context) {
       ->type_name("FOLDER");
   command
       ->add_option("--steps", flags->steps,
-                   "Stop after this optimizer step, counted from the run's start (default: the "
-                   "horizon of the configuration, which this never changes)")
+                   "Stop after this optimizer step, counted from the run's start\n"
+                   "(default: the horizon of the configuration, which this never changes)")
       ->type_name("N");
   command
       ->add_option("--resume", flags->resume,
-                   "auto: from the newest whole checkpoint of the output folder, if there "
-                   "is one; never: anew; or the path of a checkpoint")
+                   "auto: from the newest whole checkpoint of --out, if there is one;\n"
+                   "never: anew; or the path of a checkpoint")
       ->capture_default_str()
       ->type_name("auto|never|PATH");
   command->add_option("--set", flags->settings, "Override one field of the configuration; may be given again")
