@@ -140,7 +140,8 @@ SaveOutcome SaveCheckpoint(const CheckpointWriterOptions& options, Manifest mani
   manifest.weights_sha256 = outcome.hashes.weights_sha256;
   manifest.state_sha256 = outcome.hashes.state_sha256;
   manifest.format_version = kCheckpointFormatVersion;
-  if (manifest.wall_time.empty()) manifest.wall_time = absl::FormatTime(absl::Now(), absl::UTCTimeZone());
+  if (manifest.wall_time.empty())
+    manifest.wall_time = absl::FormatTime(absl::RFC3339_sec, absl::Now(), absl::UTCTimeZone());
   if (AlreadyThere(options.fs, outcome)) {
     if (options.before_commit) outcome.status = options.before_commit(manifest.step);
   } else {
@@ -149,9 +150,8 @@ SaveOutcome SaveCheckpoint(const CheckpointWriterOptions& options, Manifest mani
   if (outcome.status.ok()) {
     outcome.after_commit = Finish(options, outcome.step, best);
   } else {
-    outcome.status = CheckpointError(absl::StrCat("checkpoint of step ", outcome.step,
-                                                  " not saved: ", outcome.status.message(),
-                                                  "; older checkpoints are whole, and training goes on"));
+    outcome.status =
+        CheckpointError(outcome.status.message());  // whatever it was, it is the checkpoint's trouble
     // What a failing disk leaves behind now, the next save or start removes.
     (void)DeleteTemporary(options.fs, options.folder, outcome.step);
   }

@@ -22,7 +22,7 @@ namespace lockstep::train {
 // How one save ended.
 struct SaveOutcome {
   int64_t step = 0;
-  absl::Status status;        // not OK: nothing of this save is on disk, and older checkpoints are whole
+  absl::Status status;        // not OK: a CheckpointError with the disk's reason; older checkpoints are whole
   absl::Status after_commit;  // not OK: the checkpoint is safe, but `best` or pruning failed
   std::string path;
   StateHashes hashes;  // filled in even where the disk failed

@@ -145,13 +145,12 @@ TEST(CheckpointWriter, ADamagedCheckpointOfTheSameStepIsReplaced) {
   EXPECT_THAT(Names(&fs), ElementsAre("step-00000001"));
 }
 
-TEST(CheckpointWriter, AFailedSaveKeepsTheHashesAndSaysThatOlderOnesAreWhole) {
+TEST(CheckpointWriter, AFailedSaveKeepsTheHashesAndTheReason) {
   MemoryFileSystem memory;
   FaultyFileSystem fs(&memory);
   fs.FailAt(8, absl::ResourceExhaustedError("no space left on device"), FaultyFileSystem::Kind::kFromThenOn);
   const SaveOutcome outcome = Save(&fs, 1);
   EXPECT_EQ(ExitCodeOf(outcome.status), 5);
-  EXPECT_THAT(std::string(outcome.status.message()), HasSubstr("step 1 not saved"));
   EXPECT_THAT(std::string(outcome.status.message()), HasSubstr("no space left"));
   EXPECT_EQ(outcome.hashes.weights_sha256, SampleState(1).hashes().weights_sha256);
 }
@@ -272,6 +271,33 @@ TEST(PowerCut, WhileACheckpointIsReplacedTheOneBeforeStays) {
       ASSERT_TRUE(RemoveLeftovers(after.get(), kFolder).ok());
       const int64_t found = FoundStep(after.get());
       EXPECT_TRUE(found == 2 || (found == 1 && !outcome.status.ok())) << n << ", " << seed << ": " << found;
+    }
+  }
+}
+
+// A kill at call n, where the page cache survives, and a power cut at call m of the restarted run's cleaning
+// up.
+TEST(PowerCut, WhileCleaningUpAfterAKillTheOneBeforeStays) {
+  for (int64_t n = 1; n < 40; ++n) {
+    for (int64_t m = 1; m < 12; ++m) {
+      MemoryFileSystem disk;
+      ASSERT_TRUE(disk.CreateFolders("run").ok());
+      ASSERT_TRUE(disk.SyncFolder("").ok());
+      ASSERT_TRUE(Save(&disk, 2).status.ok());
+      FaultyFileSystem dying(&disk);
+      dying.FailAt(n, absl::UnavailableError("killed"), FaultyFileSystem::Kind::kFromThenOn);
+      SampleState other(2);  // another state of the same step: the old one is replaced
+      other.manifest.counters["skipped_steps"] = int64_t{4};
+      (void)SaveCheckpoint(Options(&dying), other.manifest, other.tensors, false);
+      FaultyFileSystem dying_again(&disk);
+      dying_again.FailAt(m, absl::UnavailableError("no power"), FaultyFileSystem::Kind::kFromThenOn);
+      (void)RemoveLeftovers(&dying_again, kFolder);
+      for (uint64_t seed = 0; seed < 10; ++seed) {
+        const auto after = disk.CutPower(seed);
+        ASSERT_TRUE(RemoveLeftovers(after.get(), kFolder).ok());
+        const auto found = FindCheckpoint(after.get(), "run");
+        EXPECT_TRUE(found.ok() && found->checkpoint.has_value()) << n << ", " << m << ", " << seed;
+      }
     }
   }
 }
