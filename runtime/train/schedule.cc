@@ -8,10 +8,14 @@ namespace {
 
 int64_t WarmupSteps(const ScheduleConfig& schedule) {
   switch (schedule.kind_case()) {
-    case ScheduleConfig::kLinear: return schedule.linear().warmup_steps();
-    case ScheduleConfig::kCosine: return schedule.cosine().warmup_steps();
-    case ScheduleConfig::kStep: return schedule.step().warmup_steps();
-    default: return schedule.constant().warmup_steps();
+    case ScheduleConfig::kLinear:
+      return schedule.linear().warmup_steps();
+    case ScheduleConfig::kCosine:
+      return schedule.cosine().warmup_steps();
+    case ScheduleConfig::kStep:
+      return schedule.step().warmup_steps();
+    default:
+      return schedule.constant().warmup_steps();
   }
 }
 
@@ -28,7 +32,8 @@ double ScheduleFactor(const ScheduleConfig& schedule, int64_t step, int64_t hori
   if (step < warmup) return static_cast<double>(step + 1) / static_cast<double>(warmup);
   const double x = Progress(step, warmup, horizon);
   switch (schedule.kind_case()) {
-    case ScheduleConfig::kLinear: return 1 - (1 - schedule.linear().final()) * x;
+    case ScheduleConfig::kLinear:
+      return 1 - (1 - schedule.linear().final()) * x;
     case ScheduleConfig::kCosine: {
       constexpr double kPi = 3.14159265358979323846;
       const double final = schedule.cosine().final();
@@ -36,10 +41,12 @@ double ScheduleFactor(const ScheduleConfig& schedule, int64_t step, int64_t hori
     }
     case ScheduleConfig::kStep: {
       const auto& milestones = schedule.step().milestone();
-      const auto passed = std::count_if(milestones.begin(), milestones.end(), [&](int64_t at) { return at <= step; });
+      const auto passed =
+          std::count_if(milestones.begin(), milestones.end(), [&](int64_t at) { return at <= step; });
       return std::pow(static_cast<double>(schedule.step().gamma()), static_cast<double>(passed));
     }
-    default: return 1;
+    default:
+      return 1;
   }
 }
 

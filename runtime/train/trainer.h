@@ -30,15 +30,15 @@ enum class ResumeMode {
 
 // Pointers are borrowed and must outlive the call.
 struct TrainOptions {
-  RunConfig config;                    // as loaded (runtime/train/config.h), with --set applied
-  std::string config_path;             // for messages, and for data paths relative to its folder
-  std::string out;                     // RUN, the output folder; made when missing; shared by all ranks
-  std::optional<int64_t> stop_at;      // --steps: stop after this step (absolute); the horizon stays the recipe's
+  RunConfig config;                // as loaded (runtime/train/config.h), with --set applied
+  std::string config_path;         // for messages, and for data paths relative to its folder
+  std::string out;                 // RUN, the output folder; made when missing; shared by all ranks
+  std::optional<int64_t> stop_at;  // --steps: stop after this step (absolute); the horizon stays the recipe's
   ResumeMode resume = ResumeMode::kAuto;
   std::string resume_path;
-  bool ledger = false;                 // write RUN/ledger.jsonl
-  bool trace = false;                  // write RUN/trace.json
-  bool fork = false;                   // accept a checkpoint of another recipe or dataset: a new lineage
+  bool ledger = false;  // write RUN/ledger.jsonl
+  bool trace = false;   // write RUN/trace.json
+  bool fork = false;    // accept a checkpoint of another recipe or dataset: a new lineage
   bool verbose = false;
   bool terminal = false;               // standard error is a terminal: one live line instead of plain ones
   std::string build_id;                // compared between ranks and stored in checkpoints
@@ -59,9 +59,10 @@ struct TrainResult {
   std::string weights_sha256, state_sha256;
 };
 
-// Blocks until the run ends. Every rank of the world calls it with the same configuration; the result and errors are
-// the same on all (an error of one rank reaches the others with that rank's text). Errors carry their exit code
-// (ExitCodeOf). Not to be called twice at once for one folder: the second waits for the first one's lock, then fails.
+// Blocks until the run ends. Every rank of the world calls it with the same configuration; the result and
+// errors are the same on all (an error of one rank reaches the others with that rank's text). Errors carry
+// their exit code (ExitCodeOf). Not to be called twice at once for one folder: the second waits for the first
+// one's lock, then fails.
 absl::StatusOr<TrainResult> RunTraining(const TrainOptions& options);
 
 // What --dry-run prints: the resolved configuration, the plan of lanes and ranks, parameters and memory.

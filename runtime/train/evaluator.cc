@@ -1,0 +1,88 @@
+#include "runtime/train/evaluator.h"
+
+#include <atomic>
+#include <cmath>
+#include <mutex>
+#include <utility>
+
+namespace lockstep::train {
+
+std::vector<std::pair<std::string, double>> MeansOf(const graph::LaneResult& sums,
+                                                    const std::vector<std::string>& metric_names,
+                                                    bool byte_tokens) {
+  const double loss = sums.loss.sum / sums.loss.weight;
+  std::vector<std::pair<std::string, double>> means = {{"loss", loss}};
+  for (size_t i = 0; i < metric_names.size(); ++i) {
+    means.emplace_back(metric_names[i], sums.metrics[i].sum / sums.metrics[i].weight);
+  }
+  if (byte_tokens) means.emplace_back("bits_per_byte", loss / std::log(2.0));
+  return means;
+}
+
+Evaluator::Evaluator(std::shared_ptr<const graph::LaneProgram> program, comm::Communicator* communicator,
+                     LaneTeam* team)
+    : program_(std::move(program)), communicator_(communicator), team_(team) {}
+
+absl::StatusOr<graph::LaneResult> Evaluator::Run(const ModelState& state, Feed& feed) {
+  while (static_cast<int>(runners_.size()) < team_->size()) {
+    runners_.push_back(std::make_unique<graph::LaneRunner>(program_));
+  }
+  const size_t per_chunk = 2 + 2 * program_->metric_names().size();
+  const int64_t chunks = feed.eval_chunks();
+  std::vector<double> sums(per_chunk * chunks, 0.0);  // each chunk's place is filled by one rank
+  std::mutex mutex;
+  absl::Status failure;
+  std::atomic<bool> failed{false};
+  const int stride = communicator_->size() * team_->size();
+  team_->Run([&](int thread) {
+    for (int64_t chunk = communicator_->rank() * team_->size() + thread; chunk < chunks && !failed;
+         chunk += stride) {
+      absl::Status status = RunChunk(chunk, thread, state, feed, &sums[per_chunk * chunk]);
+      if (status.ok()) continue;
+      std::lock_guard lock(mutex);
+      if (!failed.exchange(true)) failure = std::move(status);
+    }
+  });
+  if (failed) {
+    communicator_->Abort(failure);
+    return failure;
+  }
+  const comm::Buffer buffer = comm::BufferOf(absl::MakeSpan(sums));
+  RETURN_IF_ERROR(communicator_->AllReduce(buffer, buffer, comm::ReduceOp::kSum));
+
+  graph::LaneResult total;
+  total.metrics.resize(program_->metric_names().size());
+  for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+    const double* in = &sums[per_chunk * chunk];
+    total.loss.sum += *in++;
+    total.loss.weight += *in++;
+    for (graph::LaneSum& metric : total.metrics) {
+      metric.sum += *in++;
+      metric.weight += *in++;
+    }
+  }
+  return total;
+}
+
+absl::Status Evaluator::RunChunk(int64_t chunk, int thread, const ModelState& state, Feed& feed,
+                                 double* sums) {
+  LaneBatch batch;
+  RETURN_IF_ERROR(feed.FetchEval(chunk, thread, &batch));
+  graph::LaneArgs args;
+  args.parameters = (state.ema().empty() ? state.parameters() : state.ema()).data();
+  args.inputs = batch.inputs;
+  args.sample_weights = batch.weights;
+  args.states = state.states().data();
+  args.context.positions = batch.positions;
+  graph::LaneResult result;
+  RETURN_IF_ERROR(runners_[thread]->Run(args, &result));
+  *sums++ = result.loss.sum;
+  *sums++ = result.loss.weight;
+  for (const graph::LaneSum& metric : result.metrics) {
+    *sums++ = metric.sum;
+    *sums++ = metric.weight;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace lockstep::train

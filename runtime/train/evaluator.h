@@ -1,0 +1,48 @@
+// Validation: loss and metrics over all held-out records, the same digits at any world size.
+#ifndef LOCKSTEP_RUNTIME_TRAIN_EVALUATOR_H_
+#define LOCKSTEP_RUNTIME_TRAIN_EVALUATOR_H_
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "runtime/core/status.h"
+#include "runtime/graph/lane_program.h"
+#include "runtime/train/feed.h"
+#include "runtime/train/lane_team.h"
+#include "runtime/train/model_state.h"
+
+namespace lockstep::train {
+
+// ("loss", ..), then the model's metrics by name, then ("bits_per_byte", ..) where `byte_tokens` says that a
+// row of the loss is one byte: loss / ln 2.
+std::vector<std::pair<std::string, double>> MeansOf(const graph::LaneResult& sums,
+                                                    const std::vector<std::string>& metric_names,
+                                                    bool byte_tokens);
+
+class Evaluator {
+ public:
+  // All borrowed but the program, which must be compiled for evaluation with the training's layout.
+  Evaluator(std::shared_ptr<const graph::LaneProgram> program, comm::Communicator* communicator,
+            LaneTeam* team);
+
+  // A collective. Chunks are dealt to ranks and threads in turn; their sums are added in the order of the
+  // chunks. Evaluates the moving average where the state has one, else the parameters.
+  absl::StatusOr<graph::LaneResult> Run(const ModelState& state, Feed& feed);
+
+  const graph::LaneProgram& program() const { return *program_; }
+
+ private:
+  absl::Status RunChunk(int64_t chunk, int thread, const ModelState& state, Feed& feed, double* sums);
+
+  const std::shared_ptr<const graph::LaneProgram> program_;
+  comm::Communicator* const communicator_;
+  LaneTeam* const team_;
+  std::vector<std::unique_ptr<graph::LaneRunner>> runners_;  // one a thread, made when first needed
+};
+
+}  // namespace lockstep::train
+
+#endif  // LOCKSTEP_RUNTIME_TRAIN_EVALUATOR_H_

@@ -1,0 +1,158 @@
+#include "runtime/train/feed.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/core/names.h"
+#include "runtime/data/dataset.h"
+#include "runtime/data/example_parser.h"
+#include "runtime/data/order.h"
+#include "runtime/data/sources.h"
+#include "runtime/train/config.h"
+
+namespace lockstep::train {
+namespace {
+
+using SourceOr = absl::StatusOr<std::shared_ptr<const data::SampleSource>>;
+
+absl::StatusOr<Shape> ShapeOf(const google::protobuf::RepeatedField<int64_t>& dims, absl::string_view field) {
+  auto shape = Shape::FromDims({dims.data(), static_cast<size_t>(dims.size())});
+  if (!shape.ok()) return ConfigError(absl::StrCat(field, ": ", shape.status().message()));
+  return *shape;
+}
+
+absl::StatusOr<std::vector<data::FeatureSpec>> Features(const DataConfig& config) {
+  data::FeatureSpec input, label;
+  input.name = config.input().feature();
+  input.type.dtype = DType::kF32;
+  ASSIGN_OR_RETURN(input.type.shape, ShapeOf(config.input().shape(), "data.input.shape"));
+  input.scale = config.input().scale();
+  input.offset = config.input().offset();
+  label.name = config.label().feature();
+  label.type.dtype = config.label().classes() > 0 ? DType::kI32 : DType::kF32;
+  ASSIGN_OR_RETURN(label.type.shape, ShapeOf(config.label().shape(), "data.label.shape"));
+  label.classes = config.label().classes();
+  return std::vector<data::FeatureSpec>{input, label};
+}
+
+SourceOr MakeSynthetic(const SyntheticData& config, uint64_t seed) {
+  if (config.vocabulary() < 1 && config.classes() < 1) {
+    return ConfigError("data.synthetic needs classes (for labels) or vocabulary (for token ids) above 0");
+  }
+  ASSIGN_OR_RETURN(const Shape shape, ShapeOf(config.shape(), "data.synthetic.shape"));
+  data::SyntheticInput input, label;
+  if (config.vocabulary() > 0) {
+    input = {{"tokens", {DType::kI32, shape}}, config.vocabulary()};
+    label = {{"targets", {DType::kI32, shape}}, config.vocabulary()};
+  } else {
+    input = {{"input", {DType::kF32, shape}}, 0};
+    label = {{"label", {DType::kI32, Shape()}}, config.classes()};
+  }
+  return data::MakeSyntheticSource(seed, config.records(), {input, label});
+}
+
+}  // namespace
+
+SourceOr Feed::OpenSource(const RunConfig& config, const std::string& pattern, const std::string& config_path,
+                          FileSystem* fs) const {
+  const DataConfig& data = config.data();
+  if (data.has_synthetic()) return MakeSynthetic(data.synthetic(), config.seed());
+  auto located = LocateConfigPath(pattern, config_path, fs);
+  if (!located.ok()) return DataError(located.status().message());
+  ASSIGN_OR_RETURN(auto dataset, data::Dataset::Open(fs, {*located}));
+  if (data.has_text()) {
+    return data::MakeTextSource(dataset, data.text().feature(), {data.text().length(), data.text().stride()});
+  }
+  ASSIGN_OR_RETURN(auto features, Features(data));
+  return data::MakeExampleSource(dataset, std::move(features));
+}
+
+absl::StatusOr<std::unique_ptr<Feed>> Feed::Open(const RunConfig& config, const std::string& config_path,
+                                                 FileSystem* fs) {
+  auto feed = std::unique_ptr<Feed>(new Feed());
+  const DataConfig& data = config.data();
+  ASSIGN_OR_RETURN(auto source, feed->OpenSource(config, data.train(), config_path, fs));
+  DataFacts& facts = feed->facts_;
+  facts.records = source->size();
+  facts.fingerprint = source->fingerprint();
+  facts.spec.input = {source->inputs()[0].name, source->inputs()[0].type};
+  facts.spec.label = {source->inputs()[1].name, source->inputs()[1].type};
+  facts.spec.classes = data.has_synthetic() ? data.synthetic().classes() : data.label().classes();
+  if (data.has_text()) facts.spec.vocabulary = facts.spec.classes = 256;
+  if (data.synthetic().vocabulary() > 0) {
+    facts.spec.vocabulary = facts.spec.classes = data.synthetic().vocabulary();
+  }
+  const auto kind = data.order() == SEQUENTIAL ? data::OrderKind::kSequential : data::OrderKind::kShuffle;
+  const data::BatchPlan plan{config.global_batch(), config.lanes(), config.accumulate()};
+  RETURN_IF_ERROR(plan.Check());
+  feed->batcher_ =
+      std::make_shared<data::Batcher>(source, data::Order(kind, config.seed(), facts.records), plan);
+  if (!config.has_eval()) return feed;
+
+  ASSIGN_OR_RETURN(auto held_out, feed->OpenSource(config, data.eval(), config_path, fs));
+  facts.eval_records = held_out->size();
+  if (config.eval().max_records() > 0) {
+    facts.eval_records = std::min<int64_t>(facts.eval_records, config.eval().max_records());
+  }
+  facts.eval_fingerprint = held_out->fingerprint();
+  feed->eval_plan_ = {facts.eval_records, plan.micro_batch()};
+  const data::Order in_order(data::OrderKind::kSequential, 0, held_out->size());
+  feed->eval_batcher_ = std::make_shared<data::Batcher>(held_out, in_order, plan);
+  return feed;
+}
+
+absl::Status Feed::Start(const FeedOptions& options, const std::vector<std::string>& inputs,
+                         int64_t first_step) {
+  std::vector<std::string> known;
+  for (const auto& spec : batcher_->source().inputs()) known.push_back(spec.name);
+  places_.clear();
+  for (const std::string& name : inputs) {
+    const auto found = std::find(known.begin(), known.end(), name);
+    if (found == known.end()) {
+      return ConfigError(absl::StrCat("the model asks for the input '", name,
+                                      "', which the data does not have", Suggestion(name, known)));
+    }
+    places_.push_back(static_cast<int>(found - known.begin()));
+  }
+  leases_.resize(options.threads);
+  eval_batches_.resize(options.threads);
+  data::PrefetcherOptions prefetcher;
+  prefetcher.depth_steps = std::max(1, options.read_ahead_steps);
+  prefetcher_ = std::make_unique<data::Prefetcher>(batcher_, prefetcher);
+  prefetcher_->Start(first_step, options.owned.begin, options.owned.end);
+  return absl::OkStatus();
+}
+
+absl::Status Feed::Fetch(int64_t step, int lane, int micro, int thread, LaneBatch* out) {
+  leases_[thread] = data::BatchLease();  // back to the prefetcher before the next one is taken
+  ASSIGN_OR_RETURN(leases_[thread], prefetcher_->Take(step, lane, micro));
+  Hand(*leases_[thread], out);
+  return absl::OkStatus();
+}
+
+double Feed::TakeWaitSeconds() {
+  return prefetcher_->TakeWaitSeconds() / static_cast<double>(std::max<size_t>(1, leases_.size()));
+}
+
+void Feed::RecordIds(int64_t step, std::vector<int64_t>* ids) const {
+  ids->resize(batcher_->plan().global_batch);
+  batcher_->SamplesOfStep(step, absl::MakeSpan(*ids));
+}
+
+absl::Status Feed::FetchEval(int64_t chunk, int thread, LaneBatch* out) {
+  data::Batch& batch = eval_batches_[thread];
+  if (batch.micro_batch() == 0) batch = eval_batcher_->MakeBatch(eval_plan_);
+  RETURN_IF_ERROR(eval_batcher_->FillEval(eval_plan_, chunk, &batch));
+  Hand(batch, out);
+  return absl::OkStatus();
+}
+
+void Feed::Hand(const data::Batch& batch, LaneBatch* out) const {
+  out->inputs.clear();
+  for (const int place : places_) out->inputs.push_back(batch.input(place));
+  out->weights = batch.weights();
+  out->positions = batch.positions();
+}
+
+}  // namespace lockstep::train

@@ -1,0 +1,82 @@
+// What the loop asks of the data: micro-batches of a step for a lane, the records of a step, and the chunks
+// of a validation. A thin layer between the configuration, runtime/data and the lane program's inputs.
+#ifndef LOCKSTEP_RUNTIME_TRAIN_FEED_H_
+#define LOCKSTEP_RUNTIME_TRAIN_FEED_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "comm/plan/lane_tree.h"
+#include "proto/run_config.pb.h"
+#include "runtime/core/file_system.h"
+#include "runtime/core/status.h"
+#include "runtime/data/batcher.h"
+#include "runtime/data/prefetcher.h"
+#include "runtime/nn/data_spec.h"
+#include "runtime/train/replica.h"
+
+namespace lockstep::train {
+
+// What a model must know of the data, and what a checkpoint must remember of it.
+struct DataFacts {
+  nn::DataSpec spec;
+  int64_t records = 0;  // samples of an epoch (windows, for text)
+  std::string fingerprint;
+  int64_t eval_records = 0;  // 0: no validation data
+  std::string eval_fingerprint;
+};
+
+struct FeedOptions {
+  int threads = 1;  // lane threads that fetch
+  int read_ahead_steps = 4;
+  comm::LaneRange owned;  // lanes of this rank
+};
+
+class Feed {
+ public:
+  // Opens the data of a resolved configuration. Errors: DataError naming file, record and feature.
+  static absl::StatusOr<std::unique_ptr<Feed>> Open(const RunConfig& config, const std::string& config_path,
+                                                    FileSystem* fs);
+
+  const DataFacts& facts() const { return facts_; }
+
+  // Begins decoding ahead: step `first_step` (0 is the run's first) is the next to be fetched. Inputs come in
+  // the order of `inputs`, names of the lane program. Error: ConfigError for a name that the data does not
+  // have.
+  absl::Status Start(const FeedOptions& options, const std::vector<std::string>& inputs, int64_t first_step);
+
+  // Micro-batch `micro` of `lane` in `step`, for lane thread `thread`, until that thread's next fetch.
+  // Thread-safe.
+  absl::Status Fetch(int64_t step, int lane, int micro, int thread, LaneBatch* out);
+  // Seconds that fetching has waited since the last call, averaged over the lane threads.
+  double TakeWaitSeconds();
+
+  // The records of a step in position order.
+  void RecordIds(int64_t step, std::vector<int64_t>* ids) const;
+
+  // Validation: chunks of a micro-batch; the last one is filled up with samples of weight 0.
+  int64_t eval_chunks() const { return eval_plan_.chunks(); }
+  absl::Status FetchEval(int64_t chunk, int thread, LaneBatch* out);
+
+ private:
+  Feed() = default;
+  absl::StatusOr<std::shared_ptr<const data::SampleSource>> OpenSource(const RunConfig& config,
+                                                                       const std::string& pattern,
+                                                                       const std::string& config_path,
+                                                                       FileSystem* fs) const;
+  void Hand(const data::Batch& batch, LaneBatch* out) const;
+
+  DataFacts facts_;
+  std::shared_ptr<const data::Batcher> batcher_, eval_batcher_;
+  data::EvalPlan eval_plan_;
+  std::unique_ptr<data::Prefetcher> prefetcher_;
+  std::vector<int> places_;                // of the lane program's inputs among the source's
+  std::vector<data::BatchLease> leases_;   // by lane thread
+  std::vector<data::Batch> eval_batches_;  // by lane thread
+};
+
+}  // namespace lockstep::train
+
+#endif  // LOCKSTEP_RUNTIME_TRAIN_FEED_H_

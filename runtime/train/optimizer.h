@@ -1,0 +1,67 @@
+// The update: parameters, moments and moving average of one step, from the reduced gradient. Pure functions
+// of state, gradient and step; element-wise, so that how the work is split over threads changes no bit.
+#ifndef LOCKSTEP_RUNTIME_TRAIN_OPTIMIZER_H_
+#define LOCKSTEP_RUNTIME_TRAIN_OPTIMIZER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "proto/run_config.pb.h"
+#include "runtime/graph/parameter_layout.h"
+#include "runtime/train/lane_team.h"
+#include "runtime/train/model_state.h"
+
+namespace lockstep::train {
+
+// Of the names of the optimizer's state tensors for one parameter: {"sgd.momentum"}, {"adamw.m", "adamw.v"},
+// or none.
+std::vector<std::string> MomentNames(const OptimizerConfig& config);
+
+// Formulas as torch.optim.SGD and torch.optim.AdamW (kernels/optimizer.h), on g = gradient * gradient_scale.
+// The config is resolved (every default filled in). Not thread-safe.
+class Optimizer {
+ public:
+  Optimizer(const OptimizerConfig& config, const EmaConfig* ema, const graph::ParameterLayout& layout);
+
+  // Euclidean norm of the flat gradient times `scale`: a tree over fixed chunks of each parameter
+  // (kernels/optimizer.h), then over the parameters, in double; so it does not depend on threads. Not finite
+  // exactly when some element is not, or when a chunk's squares overflow.
+  double Norm(LaneTeam& team, const float* gradient, double scale);
+
+  // The factor that clipping puts on a gradient of norm `norm`: min(1, clip_norm / (norm + 1e-6)), as
+  // torch.nn.utils.clip_grad_norm_; 1 without clipping.
+  double ClipFactor(double norm) const;
+
+  // Updates everything in `state` at learning rate lr; `updates` is how many updates there were before
+  // (AdamW's bias correction counts updates, so a skipped step does not).
+  void Update(LaneTeam& team, const float* gradient, double gradient_scale, double lr, int64_t updates,
+              ModelState& state);
+
+  double base_lr() const;
+
+  static constexpr size_t kChunkElements = size_t{1} << 16;
+
+ private:
+  struct Chunk {  // a piece of one parameter
+    size_t offset = 0, elements = 0;
+    size_t first_sum = 0;  // of its norm chunks, in norm_sums_
+    bool decay = true;
+  };
+
+  void UpdateChunk(const Chunk& chunk, const float* gradient, double scale, double lr, int64_t updates,
+                   ModelState& state) const;
+
+  const OptimizerConfig config_;
+  const bool has_ema_;
+  const float ema_decay_;
+  std::vector<Chunk> chunks_;
+  std::vector<size_t> sums_end_;  // by parameter: where its norm chunks end in norm_sums_
+  std::vector<double> norm_sums_;
+};
+
+}  // namespace lockstep::train
+
+#endif  // LOCKSTEP_RUNTIME_TRAIN_OPTIMIZER_H_

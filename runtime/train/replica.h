@@ -1,0 +1,96 @@
+// Where the model meets the communicator: runs this rank's lanes on its threads and reduces their gradients.
+#ifndef LOCKSTEP_RUNTIME_TRAIN_REPLICA_H_
+#define LOCKSTEP_RUNTIME_TRAIN_REPLICA_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "comm/plan/lane_tree.h"
+#include "runtime/core/status.h"
+#include "runtime/graph/lane_program.h"
+#include "runtime/train/gradient_reducer.h"
+#include "runtime/train/lane_team.h"
+#include "runtime/train/model_state.h"
+
+namespace lockstep::train {
+
+// One micro-batch of one lane, as the lane program takes it. Valid until the next fetch by the same thread.
+struct LaneBatch {
+  std::vector<const void*> inputs;      // as LaneProgram::inputs
+  const float* weights = nullptr;       // [micro_batch]; null: all 1
+  absl::Span<const int64_t> positions;  // [micro_batch]
+};
+// Called by lane threads, several at a time with different lanes; `thread` is the caller's number.
+using FetchBatch = std::function<absl::Status(int lane, int micro_batch, int thread, LaneBatch* out)>;
+
+struct ReplicaOptions {
+  int lanes = 1;
+  int accumulate = 1;  // micro-batches of a lane
+  bool reproducible = true;
+  int64_t bucket_bytes = int64_t{4} << 20;
+  std::string algorithm;  // of the communicator
+};
+
+// For the loop's thread. Lane programs are pure: nothing but the reduced gradient leaves a step.
+class Replica {
+ public:
+  // All pointers are borrowed. Allocates gradient buffers and one runner a thread.
+  static absl::StatusOr<std::unique_ptr<Replica>> Create(std::shared_ptr<const graph::LaneProgram> program,
+                                                         comm::Communicator* communicator, LaneTeam* team,
+                                                         const ReplicaOptions& options);
+
+  struct Gradient {
+    float* values = nullptr;        // [layout.total_elements] sums over all lanes; valid until the next step
+    float* state_deltas = nullptr;  // [state_layout.total_elements] sums over all micro-batches of the step
+    std::vector<graph::LaneResult> lanes;          // of this rank's lanes, summed over their micro-batches
+    double compute_seconds = 0, comm_seconds = 0;  // until the lanes were done; waiting after that
+  };
+
+  // Forward and backward of all lanes, and the reduction. On an error of this rank the communicator is
+  // aborted, so that peers do not wait; an error of a peer comes back as the communicator's. With
+  // `check_finite` nothing is reduced: the lanes run with every tensor looked at, and the error names the
+  // first that is not finite.
+  absl::StatusOr<Gradient> Step(const ModelState& state, uint64_t dropout_key, const FetchBatch& fetch);
+  absl::Status FindNonFinite(const ModelState& state, uint64_t dropout_key, const FetchBatch& fetch);
+
+  const graph::LaneProgram& program() const { return *program_; }
+  comm::LaneRange owned() const { return owned_; }
+  int gradient_buffers() const { return reducer_->slots(); }
+
+ private:
+  Replica(std::shared_ptr<const graph::LaneProgram> program, comm::Communicator* communicator, LaneTeam* team,
+          const ReplicaOptions& options);
+  void RunLanes(int thread, const ModelState& state, uint64_t dropout_key, const FetchBatch& fetch);
+  absl::Status RunLane(int lane, int thread, const ModelState& state, uint64_t dropout_key,
+                       const FetchBatch& fetch, graph::LaneResult* sums);
+  graph::LaneArgs Arguments(const ModelState& state, uint64_t dropout_key, const LaneBatch& batch,
+                            float* gradient) const;
+  int NextLane(int thread, int previous);
+  void Fail(const absl::Status& status);
+
+  const std::shared_ptr<const graph::LaneProgram> program_;
+  comm::Communicator* const communicator_;
+  LaneTeam* const team_;
+  const ReplicaOptions options_;
+  const comm::LaneRange owned_;
+  int64_t parameter_elements_ = 0;  // of the flat gradient, before the tail of state deltas
+  std::unique_ptr<GradientReducer> reducer_;
+  std::vector<int> bucket_of_last_parameter_;  // by layout entry: the bucket that it completes, or -1
+  std::vector<std::unique_ptr<graph::LaneRunner>> runners_;  // one a thread
+  std::vector<graph::LaneResult> results_;                   // by lane - owned_.begin
+
+  std::atomic<int> next_lane_{0};
+  std::atomic<bool> failed_{false};
+  std::mutex failure_mutex_;
+  absl::Status failure_;
+};
+
+}  // namespace lockstep::train
+
+#endif  // LOCKSTEP_RUNTIME_TRAIN_REPLICA_H_

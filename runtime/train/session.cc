@@ -1,0 +1,226 @@
+#include "runtime/train/session.h"
+
+#include <algorithm>
+#include <fstream>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+#include "comm/bootstrap.h"
+#include "comm/factory.h"
+#include "runtime/core/names.h"
+#include "runtime/core/thread.h"
+#include "runtime/nn/build_model.h"
+#include "runtime/train/agreement.h"
+#include "runtime/train/config.h"
+#include "runtime/train/probe.h"
+
+namespace lockstep::train {
+
+namespace {
+
+// Names this start of this machine; "" where the kernel does not say (then all ranks count as neighbours).
+// Not read through FileSystem: files of /proc have no size.
+std::string BootId() {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string id;
+  std::getline(file, id);
+  return id;
+}
+
+}  // namespace
+
+Session::Session(const TrainOptions& options)
+    : options_(options), config_(ResolveConfig(options.config)), log_(options.log) {
+  recipe_text_ = RecipeText(config_);
+  recipe_hash_ = RecipeHash(config_);
+}
+
+Session::~Session() = default;
+
+absl::Status Session::Prepare() {
+  RETURN_IF_ERROR(ValidateConfig(config_, options_.world->size));
+  RETURN_IF_ERROR(Connect());
+  RETURN_IF_ERROR(AgreeOnStatus(*communicator_, OpenFolder()));
+  absl::Status ready = OpenData();
+  if (ready.ok()) ready = BuildPrograms();
+  RETURN_IF_ERROR(AgreeOnStatus(*communicator_, ready));
+  RETURN_IF_ERROR(AgreeOnRun());
+  RETURN_IF_ERROR(AgreeOnStatus(*communicator_, MakeReplica()));
+  RETURN_IF_ERROR(Probe());
+  RETURN_IF_ERROR(Resume());
+  return AgreeOnStatus(*communicator_, OpenObservers());
+}
+
+absl::Status Session::Connect() {
+  const CommConfig& config = config_.execution().comm();
+  const auto deadline = absl::Seconds(config.deadline_seconds());
+  // The meeting file of a start without PMIx lies in the run folder, so that must be there first.
+  if (!options_.out.empty()) {
+    absl::Status made = options_.file_system->CreateFolders(options_.out);
+    if (!made.ok()) return ConfigError(absl::StrCat("--out: ", made.message()));
+  }
+  ASSIGN_OR_RETURN(auto meeting, comm::Meet(*options_.world, {.folder = options_.out, .deadline = deadline}));
+  comm::CommunicatorOptions communicator;
+  communicator.backend = config.backend();
+  communicator.algorithm = config.algorithm();
+  communicator.deadline = deadline;
+  communicator.connect_deadline = deadline;
+  communicator.interface = config.interface();
+  communicator.log = log_;
+  ASSIGN_OR_RETURN(communicator_, comm::MakeCommunicator(*meeting, communicator));
+
+  const std::string machine = BootId();
+  ASSIGN_OR_RETURN(const std::vector<std::string> ids, comm::AllGatherText(*communicator_, machine));
+  machines_ = static_cast<int>(std::set<std::string>(ids.begin(), ids.end()).size());
+  local_ranks_ = static_cast<int>(std::count(ids.begin(), ids.end(), machine));
+  return absl::OkStatus();
+}
+
+absl::Status Session::OpenFolder() {
+  if (communicator_->rank() != 0) return absl::OkStatus();
+  ASSIGN_OR_RETURN(folder_, RunFolder::Open(options_.file_system, options_.out, log_));
+  return absl::OkStatus();
+}
+
+absl::Status Session::OpenData() {
+  ASSIGN_OR_RETURN(feed_, Feed::Open(config_, options_.config_path, options_.file_system));
+  plan_.horizon = HorizonSteps(config_, feed_->facts().records);
+  plan_.stop = std::min(plan_.horizon, options_.stop_at.value_or(plan_.horizon));
+  return absl::OkStatus();
+}
+
+absl::Status Session::BuildPrograms() {
+  const int64_t micro_batch = config_.global_batch() / config_.lanes() / config_.accumulate();
+  ASSIGN_OR_RETURN(
+      const graph::Graph graph,
+      nn::BuildModel(config_.model(), config_.loss(), feed_->facts().spec, micro_batch, *options_.models));
+  const auto device = config_.execution().device() == CUDA ? kernels::Device::kCuda : kernels::Device::kCpu;
+  ASSIGN_OR_RETURN(train_program_,
+                   graph::Compile(graph, {.mode = graph::Mode::kTrain, .device = device, .layout = nullptr}));
+  ASSIGN_OR_RETURN(eval_program_, graph::Compile(graph, {.mode = graph::Mode::kEvaluate,
+                                                         .device = device,
+                                                         .layout = train_program_->parameter_layout_ptr()}));
+  if (!config_.has_eval()) return absl::OkStatus();
+  std::vector<std::string> known = eval_program_->metric_names();
+  known.push_back("loss");
+  if (config_.data().has_text()) known.push_back("bits_per_byte");
+  if (std::find(known.begin(), known.end(), config_.eval().metric()) == known.end()) {
+    return ConfigError(absl::StrCat("eval.metric: this model has no metric '", config_.eval().metric(), "'",
+                                    Suggestion(config_.eval().metric(), known)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Session::AgreeOnRun() {
+  const DataFacts& facts = feed_->facts();
+  return comm::CheckAgreement(*communicator_, {{"build", options_.build_id},
+                                               {"recipe", recipe_hash_},
+                                               {"training data", facts.fingerprint},
+                                               {"validation data", facts.eval_fingerprint},
+                                               {"--steps", absl::StrCat(plan_.stop)},
+                                               {"--ledger", absl::StrCat(options_.ledger)}});
+}
+
+int Session::ChooseThreads() const {
+  const int owned = comm::LanesOfRank(communicator_->rank(), communicator_->size(), config_.lanes()).size();
+  int threads = config_.execution().threads();
+  if (threads == 0) {
+    const int cores = AvailableCores();
+    // A rank that was not bound shares the machine with its neighbours; one that was has its cores for
+    // itself.
+    const bool bound = cores < static_cast<int>(std::thread::hardware_concurrency());
+    threads = bound ? cores : std::max(1, cores / local_ranks_);
+  }
+  return std::min(threads, owned);
+}
+
+absl::Status Session::MakeReplica() {
+  team_ = std::make_unique<LaneTeam>(ChooseThreads());
+  state_ =
+      std::make_unique<ModelState>(train_program_->parameter_layout_ptr(), train_program_->state_layout(),
+                                   MomentNames(config_.optimizer()), config_.has_ema());
+  state_->Initialize(config_.seed());
+  ReplicaOptions replica;
+  replica.lanes = config_.lanes();
+  replica.accumulate = config_.accumulate();
+  replica.reproducible = config_.reduction() == REPRODUCIBLE;
+  replica.bucket_bytes = int64_t{1024} * config_.execution().comm().bucket_kib();
+  ASSIGN_OR_RETURN(replica_, Replica::Create(train_program_, communicator_.get(), team_.get(), replica));
+  optimizer_ = std::make_unique<Optimizer>(config_.optimizer(), config_.has_ema() ? &config_.ema() : nullptr,
+                                           state_->layout());
+  if (config_.has_eval()) {
+    evaluator_ = std::make_unique<Evaluator>(eval_program_, communicator_.get(), team_.get());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Session::Probe() {
+  auto hash = ProbeHash(train_program_, *team_, *state_);
+  RETURN_IF_ERROR(AgreeOnStatus(*communicator_, hash.status()));
+  probe_hash_ = *hash;
+  const absl::Status same = comm::CheckAgreement(*communicator_, {{"probe", probe_hash_}});
+  if (same.ok()) return same;
+  return Annotate(same,
+                  "one lane step gives other bits on some ranks (another processor, instruction set or "
+                  "library?), so their replicas would drift apart");
+}
+
+BannerFacts Session::FactsForBanner() const {
+  BannerFacts facts;
+  facts.ranks = communicator_->size();
+  facts.machines = machines_;
+  facts.transport = communicator_->backend();
+  facts.lanes = config_.lanes();
+  facts.global_batch = config_.global_batch();
+  facts.accumulate = config_.accumulate();
+  facts.threads = team_->size();
+  facts.threads_set = config_.execution().threads() > 0;
+  facts.cores = AvailableCores();
+  facts.machine_cores = static_cast<int>(std::thread::hardware_concurrency());
+  facts.local_ranks = local_ranks_;
+  facts.launcher = options_.world->launcher;
+  return facts;
+}
+
+Manifest Session::ManifestTemplate() const {
+  Manifest manifest;
+  manifest.seed = config_.seed();
+  manifest.dataset_fingerprint = feed_->facts().fingerprint;
+  manifest.recipe_sha256 = recipe_hash_;
+  manifest.recipe_text = recipe_text_;
+  manifest.probe_sha256 = probe_hash_;
+  manifest.world_size = communicator_->size();
+  manifest.generation = static_cast<int64_t>(communicator_->generation());
+  manifest.build_id = options_.build_id;
+  manifest.train_seconds = earlier_seconds_;
+  return manifest;
+}
+
+absl::StatusOr<std::string> Session::Describe() {
+  RETURN_IF_ERROR(ValidateConfig(config_, options_.world->size));
+  RETURN_IF_ERROR(OpenData());
+  RETURN_IF_ERROR(BuildPrograms());
+  const graph::ParameterLayout& layout = train_program_->parameter_layout();
+  const int world = options_.world->size;
+  const comm::LaneRange owned = comm::LanesOfRank(0, world, config_.lanes());
+  const int threads = std::max(1, std::min(config_.execution().threads(), owned.size()));
+  const size_t moments = MomentNames(config_.optimizer()).size();
+  const int slots = PlannedSlots(owned, config_.lanes(), threads);
+  const double mib = 1.0 / (1 << 20);
+  const double gradient_mib = static_cast<double>(layout.total_elements) * sizeof(float) * mib;
+  return absl::StrCat(
+      ConfigText(config_), "\n# ", feed_->facts().records, " training records, ", feed_->facts().eval_records,
+      " validation records\n# ", plan_.horizon, " steps of ", config_.global_batch(), " samples, ",
+      layout.parameter_elements, " parameters in ", layout.entries.size(), " tensors\n# a rank of ", world,
+      " with ", threads, threads == 1 ? " thread: " : " threads: ", owned.size(), " lanes, ", slots,
+      " gradient buffers of ", gradient_mib, " MiB, ",
+      gradient_mib * static_cast<double>(1 + moments + config_.has_ema()),
+      " MiB of parameters and optimizer state, ", static_cast<double>(train_program_->arena_bytes()) * mib,
+      " MiB of activations a thread\n# recipe ", recipe_hash_, "\n");
+}
+
+}  // namespace lockstep::train

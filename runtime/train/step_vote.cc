@@ -1,0 +1,48 @@
+#include "runtime/train/step_vote.h"
+
+#include <algorithm>
+#include <cstddef>
+
+#include "comm/plan/lane_tree.h"
+
+namespace lockstep::train {
+
+absl::StatusOr<Verdict> Vote(comm::Communicator& communicator, int lanes, int metrics, const Ballot& ballot) {
+  // Each lane's numbers have a place of their own that only its owner fills, so the sum over ranks is exact.
+  const size_t per_lane = 2 + 2 * static_cast<size_t>(metrics);
+  const size_t flags = per_lane * lanes;
+  std::vector<double> votes(flags + 1 + communicator.size(), 0.0);
+  const comm::LaneRange owned = comm::LanesOfRank(communicator.rank(), communicator.size(), lanes);
+  for (int lane = owned.begin; lane < owned.end; ++lane) {
+    const graph::LaneResult& result = ballot.lanes[lane - owned.begin];
+    double* out = &votes[per_lane * lane];
+    *out++ = result.loss.sum;
+    *out++ = result.loss.weight;
+    for (const graph::LaneSum& metric : result.metrics) {
+      *out++ = metric.sum;
+      *out++ = metric.weight;
+    }
+  }
+  if (communicator.rank() == 0) votes[flags] = ballot.checkpoint_due;
+  votes[flags + 1 + communicator.rank()] = ballot.signal;
+
+  const comm::Buffer buffer = comm::BufferOf(absl::MakeSpan(votes));
+  RETURN_IF_ERROR(communicator.AllReduce(buffer, buffer, comm::ReduceOp::kSum));
+
+  Verdict verdict;
+  verdict.sums.metrics.resize(metrics);
+  for (int lane = 0; lane < lanes; ++lane) {
+    const double* in = &votes[per_lane * lane];
+    verdict.sums.loss.sum += in[0];
+    verdict.sums.loss.weight += in[1];
+    for (int m = 0; m < metrics; ++m) {
+      verdict.sums.metrics[m].sum += in[2 + 2 * m];
+      verdict.sums.metrics[m].weight += in[3 + 2 * m];
+    }
+  }
+  verdict.checkpoint_due = votes[flags] != 0;
+  verdict.signal = static_cast<int>(*std::max_element(votes.begin() + flags + 1, votes.end()));
+  return verdict;
+}
+
+}  // namespace lockstep::train

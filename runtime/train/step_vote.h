@@ -1,0 +1,37 @@
+// The vote that ends a step: one small all-reduce in which every rank says how its lanes went.
+//
+// It carries each lane's sums to every rank (so that loss and metrics are added in lane order, the same bits
+// at any world size) and what ranks must decide together: leave at this step, write a checkpoint. Its success
+// on a rank shows that every rank holds the whole reduced gradient, since a rank votes only after its own
+// reductions.
+#ifndef LOCKSTEP_RUNTIME_TRAIN_STEP_VOTE_H_
+#define LOCKSTEP_RUNTIME_TRAIN_STEP_VOTE_H_
+
+#include <vector>
+
+#include "comm/communicator.h"
+#include "runtime/core/status.h"
+#include "runtime/graph/lane_program.h"
+
+namespace lockstep::train {
+
+// What one rank puts in.
+struct Ballot {
+  std::vector<graph::LaneResult> lanes;  // of this rank's lanes, in order; sums over their micro-batches
+  int signal = 0;                        // this rank was told to leave; 0: not
+  bool checkpoint_due = false;           // by this rank's clock; only rank 0's counts
+};
+
+// What every rank gets out.
+struct Verdict {
+  graph::LaneResult sums;  // over all lanes
+  int signal = 0;          // the largest that any rank had
+  bool checkpoint_due = false;
+};
+
+// A collective. `metrics` is the number of metrics of a lane. Errors are the communicator's.
+absl::StatusOr<Verdict> Vote(comm::Communicator& communicator, int lanes, int metrics, const Ballot& ballot);
+
+}  // namespace lockstep::train
+
+#endif  // LOCKSTEP_RUNTIME_TRAIN_STEP_VOTE_H_

@@ -1,0 +1,112 @@
+// The loop that everyone reads: steps, validations and checkpoints from where a run stands to where it stops.
+#ifndef LOCKSTEP_RUNTIME_TRAIN_TRAIN_LOOP_H_
+#define LOCKSTEP_RUNTIME_TRAIN_TRAIN_LOOP_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "proto/run_config.pb.h"
+#include "runtime/core/log.h"
+#include "runtime/core/status.h"
+#include "runtime/train/checkpoint_writer.h"
+#include "runtime/train/evaluator.h"
+#include "runtime/train/feed.h"
+#include "runtime/train/model_state.h"
+#include "runtime/train/observer.h"
+#include "runtime/train/optimizer.h"
+#include "runtime/train/replica.h"
+#include "runtime/train/step_vote.h"
+#include "runtime/train/trace.h"
+
+namespace lockstep::train {
+
+// Where a run stands besides its tensors. A pure function of the recipe and the number of steps, like them:
+// it is part of a checkpoint and of state_sha256.
+struct RunCounters {
+  int64_t step = 0;           // steps committed
+  int64_t skipped_steps = 0;  // of those, updates left out because a gradient was not finite
+  int64_t best_step = -1;     // of the best validation; -1: none yet
+  double best_metric = 0;
+
+  Counters ToManifest() const;  // all but the step, which has a field of its own
+  static RunCounters FromManifest(const Manifest& manifest);
+};
+
+// What the loop works on; all borrowed. Null where a rank has no such thing (only rank 0 writes).
+struct LoopParts {
+  const RunConfig* config = nullptr;  // resolved
+  comm::Communicator* communicator = nullptr;
+  LaneTeam* team = nullptr;
+  Replica* replica = nullptr;
+  Evaluator* evaluator = nullptr;  // null: no validation
+  Optimizer* optimizer = nullptr;
+  ModelState* state = nullptr;
+  Feed* feed = nullptr;
+  CheckpointWriter* checkpoints = nullptr;
+  Trace* trace = nullptr;
+  Logger* log = nullptr;
+  std::vector<Observer*> observers;
+  bool ledger = false;  // observers want record ids
+  const std::atomic<int>* stop_signal = nullptr;
+  Manifest manifest;  // for checkpoints: everything that does not change from step to step
+};
+
+struct LoopPlan {
+  int64_t horizon = 0;  // of the recipe, in steps
+  int64_t stop = 0;     // <= horizon
+};
+
+// How the loop ended. `eval` is the last validation.
+struct LoopResult {
+  int signal = 0;  // 0: it reached its stop
+  double loss = 0;
+  double train_seconds = 0;  // of this process
+  int64_t steps_here = 0;    // of this process
+  std::vector<std::pair<std::string, double>> eval;
+};
+
+// Runs steps counters->step + 1 .. plan.stop, or until a signal. The last step has a checkpoint when it
+// returns OK. Errors are the same on every rank: NumericsError naming step and tensor, DataError, PeerError.
+class TrainLoop {
+ public:
+  TrainLoop(LoopParts parts, LoopPlan plan, RunCounters* counters);
+  absl::StatusOr<LoopResult> Run();
+
+ private:
+  struct StepTimes {
+    double begin = 0, comm = 0, data_wait = 0;
+  };
+
+  absl::Status Step(Verdict* verdict);
+  absl::Status Commit(const Replica::Gradient& gradient, const Verdict& verdict, double loss, double scale,
+                      StepMetrics* metrics);
+  absl::Status HandleNonFinite(double loss, double norm);
+  void UpdateStates(const Replica::Gradient& gradient);
+  absl::Status Evaluate(bool scheduled);
+  bool EvaluationDue() const;
+  bool CheckpointDueBySteps() const;
+  bool CheckpointDueByTime() const;
+  absl::Status SaveCheckpoint(bool best);
+  FetchBatch FetchForStep();
+
+  const LoopParts parts_;
+  const LoopPlan plan_;
+  RunCounters* const counters_;
+  LoopResult result_;
+  uint64_t dropout_key_ = 0;
+  double last_checkpoint_ = 0;  // monotonic seconds
+  int64_t last_checkpoint_step_ = -1;
+  int64_t last_eval_step_ = -1;
+  bool new_best_ = false;  // the last validation was the best; its checkpoint is to be marked
+  std::vector<int64_t> ids_;
+};
+
+}  // namespace lockstep::train
+
+#endif  // LOCKSTEP_RUNTIME_TRAIN_TRAIN_LOOP_H_
