@@ -14,8 +14,9 @@ using kernels::Instruction;
 using kernels::OpKind;
 using kernels::ProgramOp;
 
+// Null for other nodes, and for the empty one that a node leaves behind when it moves (MoveInto).
 const kernels::ProgramAttributes* ProgramOf(const Node& node) {
-  return node.kind == OpKind::kElementwise ? &std::get<kernels::ProgramAttributes>(node.attributes) : nullptr;
+  return std::get_if<kernels::ProgramAttributes>(&node.attributes);
 }
 
 bool IsRelu(const Node& node) {
