@@ -59,8 +59,9 @@ class LayerWriter {
 void LayerWriter::Locate(const std::string& path) {
   if (b_.ok() || !error_.ok()) return;
   const std::string scope(absl::StripSuffix(b_.scope(), "."));  // names the layer a second time: left out
-  std::string message = absl::StrReplaceAll(b_.error().message(), {{absl::StrCat("in '", scope, "': "), ""},
-                                                                   {absl::StrCat(" in '", scope, "'"), ""}});
+  std::string message = absl::StrReplaceAll(
+      b_.error().message(),
+      {{absl::StrCat("model: in '", scope, "': "), ""}, {absl::StrCat(" in '", scope, "'"), ""}});
   error_ = ConfigError(absl::StrCat(path, ": ", absl::StripPrefix(message, "model: ")));
 }
 
