@@ -1,0 +1,74 @@
+// What a backend implements: it runs one validated call at a time. The front (comm/front.cc) gives it order,
+// queue, progress thread and sticky failure. Internal to comm/.
+#ifndef LOCKSTEP_COMM_ENGINE_H_
+#define LOCKSTEP_COMM_ENGINE_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "comm/call.h"
+#include "runtime/core/clock.h"
+
+namespace lockstep::comm {
+
+// The deadline of one call. The clock is first read when the call first has to wait in earnest, since small
+// collectives take less time than reading it twice.
+class CallClock {
+ public:
+  explicit CallClock(absl::Duration allowed) : allowed_(allowed) {}
+  Deadline deadline() {
+    if (!deadline_) deadline_ = Deadline::After(allowed_);
+    return *deadline_;
+  }
+  bool Passed() { return deadline().Passed(); }
+  absl::Duration allowed() const { return allowed_; }
+
+ private:
+  absl::Duration allowed_;
+  std::optional<Deadline> deadline_;
+};
+
+struct RunContext {
+  CallDescriptor descriptor;  // of the call; its sequence counts collectives
+  CallClock clock;
+  bool background = false;     // on the progress thread: leave the core to those who compute
+  uint64_t send_sequence = 0;  // of a message between two ranks: how many went from one to the other before
+  uint64_t recv_sequence = 0;
+};
+
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+  virtual std::string backend() const = 0;
+  virtual std::string Describe() const = 0;
+  // Carries the call out. One call at a time, from any thread. Errors say who and in which phase; the front
+  // adds which call it was.
+  virtual absl::Status Run(const Call& call, RunContext& context) = 0;
+  virtual absl::StatusOr<PeerBuffer> AllocatePeerBuffer(size_t size_bytes) = 0;
+  // Makes a Run under way, and every later one, return `reason` soon. From any thread.
+  virtual void Interrupt(const absl::Status& reason) = 0;
+  // Tells the peers why this rank fails, within about half a second. No Run is under way and none follows.
+  virtual void ReportFailure(const absl::Status& reason) = 0;
+};
+
+struct FrontOptions {
+  Algorithm algorithm = Algorithm::kAuto;
+  absl::Duration deadline = absl::Minutes(5);
+  uint64_t generation = 0;
+};
+std::unique_ptr<Communicator> MakeFront(std::unique_ptr<Engine> engine, const FrontOptions& options);
+
+// Ordinary memory as a peer buffer, for backends that copy anyway.
+absl::StatusOr<PeerBuffer> AllocatePlainBuffer(size_t size_bytes);
+
+// The engine of a world of one.
+std::unique_ptr<Engine> MakeSelfEngine();
+
+}  // namespace lockstep::comm
+
+#endif  // LOCKSTEP_COMM_ENGINE_H_

@@ -1,0 +1,93 @@
+#include "comm/factory.h"
+
+#include <algorithm>
+#include <fstream>
+#include <utility>
+
+#include "absl/strings/str_join.h"
+#include "comm/engine.h"
+#include "comm/shm/shm_engine.h"
+#include "comm/tcp/tcp_engine.h"
+
+namespace lockstep::comm {
+namespace {
+
+// The same for processes under one kernel, whatever their containers; another after a reboot.
+std::string BootId() {
+  std::string id;
+  std::ifstream("/proc/sys/kernel/random/boot_id") >> id;
+  return id;
+}
+
+absl::Status CheckNames(const CommunicatorOptions& options) {
+  const auto names = BackendNames();
+  if (std::find(names.begin(), names.end(), options.backend) == names.end()) {
+    return ConfigError(absl::StrCat("there is no communication backend '", options.backend,
+                                    "'; known: ", absl::StrJoin(names, ", ")));
+  }
+  return AlgorithmFromName(options.algorithm).status();
+}
+
+// Who the ranks are: whether they want the same backend, and whether they share a machine.
+absl::StatusOr<bool> ShareMachine(Meeting& meeting, const CommunicatorOptions& options, Deadline deadline) {
+  const std::string machine = BootId();
+  ASSIGN_OR_RETURN(const auto all, meeting.Exchange(absl::StrCat("world/", options.generation),
+                                                    absl::StrCat(options.backend, "\n", machine), deadline));
+  bool local = !machine.empty();
+  for (int rank = 0; rank < meeting.size(); ++rank) {
+    const size_t cut = all[rank].find('\n');
+    const std::string backend = all[rank].substr(0, cut);
+    if (backend != options.backend) {
+      return ConfigError(absl::StrCat("the ranks differ in their communication backend: rank ",
+                                      meeting.rank(), " wants '", options.backend, "', rank ", rank, " '",
+                                      backend, "'"));
+    }
+    local = local && cut != std::string::npos && all[rank].substr(cut + 1) == machine;
+  }
+  return local;
+}
+
+absl::StatusOr<std::unique_ptr<Engine>> MakeEngine(Meeting& meeting, const CommunicatorOptions& options) {
+  const Deadline deadline = Deadline::After(options.connect_deadline);
+  ASSIGN_OR_RETURN(const bool local, ShareMachine(meeting, options, deadline));
+  if (options.backend == "shm" && !local) {
+    return ConfigError("backend shm needs all ranks on one machine, which they are not; use tcp or auto");
+  }
+  if (options.backend == "shm" || (options.backend == "auto" && local)) {
+    auto engine = MakeShmEngine(meeting, options.generation, deadline);
+    if (engine.ok() || options.backend == "shm") return engine;
+    if (options.log != nullptr) {
+      options.log->Warning(
+          absl::StrCat("no shared memory between the ranks (", engine.status().message(),
+                       "); using tcp, which is several times slower. Containers: share one IPC and "
+                       "network namespace (--ipc=host --network=host)"));
+    }
+  }
+  TcpOptions tcp;
+  tcp.generation = options.generation;
+  tcp.loopback = local;
+  tcp.interface = options.interface;
+  return MakeTcpEngine(meeting, tcp, deadline);
+}
+
+}  // namespace
+
+std::vector<std::string> BackendNames() { return {"auto", "shm", "tcp"}; }
+
+absl::StatusOr<std::unique_ptr<Communicator>> MakeCommunicator(Meeting& meeting,
+                                                               const CommunicatorOptions& options) {
+  RETURN_IF_ERROR(CheckNames(options));
+  FrontOptions front;
+  ASSIGN_OR_RETURN(front.algorithm, AlgorithmFromName(options.algorithm));
+  front.deadline = options.deadline;
+  front.generation = options.generation;
+  if (meeting.size() == 1) return MakeFront(MakeSelfEngine(), front);
+  auto engine = MakeEngine(meeting, options);
+  if (!engine.ok()) {
+    return Annotate(engine.status(),
+                    absl::StrCat("bringing ", meeting.size(), " ranks together (rank ", meeting.rank(), ")"));
+  }
+  return MakeFront(*std::move(engine), front);
+}
+
+}  // namespace lockstep::comm

@@ -1,0 +1,299 @@
+#include "comm/front.h"
+
+#include <utility>
+
+#include "runtime/core/thread.h"
+
+namespace lockstep::comm {
+namespace {
+
+Call MakeCall(Collective kind, ConstBuffer in, Buffer out, int root = 0, ReduceOp op = ReduceOp::kSum) {
+  Call call;
+  call.kind = kind;
+  call.in = in;
+  call.out = out;
+  call.root = root;
+  call.op = op;
+  return call;
+}
+
+Call MakeLanesCall(absl::Span<const LanePart> parts, int lanes, Buffer result) {
+  Call call = MakeCall(Collective::kReduceLanes, {}, result);
+  call.parts.assign(parts.begin(), parts.end());
+  call.lanes = lanes;
+  return call;
+}
+
+// Collectives that have more than one algorithm.
+bool HasAlgorithms(Collective kind) {
+  return kind == Collective::kAllReduce || kind == Collective::kReduceLanes;
+}
+
+}  // namespace
+
+// A queued call. Filled under the front's mutex; its result under its own.
+struct Front::Task {
+  Call call;
+  CallOptions options;
+  RunContext context{{}, CallClock(absl::ZeroDuration())};
+
+  std::mutex mutex;
+  std::condition_variable finished;
+  bool done = false;
+  absl::Status result;
+
+  void Finish(const absl::Status& status) {
+    std::lock_guard<std::mutex> lock(mutex);
+    done = true;
+    result = status;
+    finished.notify_all();
+  }
+  absl::Status Wait() {
+    std::unique_lock<std::mutex> lock(mutex);
+    finished.wait(lock, [&] { return done; });
+    return result;
+  }
+};
+
+class Front::TaskWork : public Work {
+ public:
+  explicit TaskWork(std::shared_ptr<Task> task) : task_(std::move(task)) {}
+  ~TaskWork() override { task_->Wait().IgnoreError(); }
+  bool Done() const override {
+    std::lock_guard<std::mutex> lock(task_->mutex);
+    return task_->done;
+  }
+  absl::Status Wait() override { return task_->Wait(); }
+
+ private:
+  const std::shared_ptr<Task> task_;
+};
+
+std::unique_ptr<Communicator> MakeFront(std::unique_ptr<Engine> engine, const FrontOptions& options) {
+  return std::make_unique<Front>(std::move(engine), options);
+}
+
+Front::Front(std::unique_ptr<Engine> engine, const FrontOptions& options)
+    : engine_(std::move(engine)),
+      options_(options),
+      rank_(engine_->rank()),
+      size_(engine_->size()),
+      sent_(size_),
+      received_(size_) {}
+
+Front::~Front() {
+  bool pending;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    pending = running_ || !queue_.empty();
+    stop_ = true;
+  }
+  if (pending)
+    Abort(PeerError(absl::StrCat("rank ", rank_, " closed its communicator with collectives under way")));
+  wake_.notify_all();
+  if (progress_.joinable()) progress_.join();
+}
+
+absl::Status Front::Prepare(Call& call, const CallOptions& o) const {
+  const auto asked = AlgorithmFromName(o.algorithm);
+  if (!asked.ok()) return absl::InvalidArgumentError(asked.status().message());
+  call.algorithm = *asked;
+  if (call.algorithm != Algorithm::kAuto && !HasAlgorithms(call.kind)) {
+    return absl::InvalidArgumentError(absl::StrCat(NameOf(call.kind), " has one algorithm only, so '",
+                                                   o.algorithm, "' cannot be asked for"));
+  }
+  // The default is a wish for where it applies.
+  const bool half = call.out.dtype == DType::kF16 || call.out.dtype == DType::kBF16;
+  const bool ring_applies = call.kind == Collective::kAllReduce && !half;
+  const bool applies = HasAlgorithms(call.kind) && (options_.algorithm != Algorithm::kRing || ring_applies);
+  if (o.algorithm.empty() && applies) call.algorithm = options_.algorithm;
+  return Validate(call, rank_, size_);
+}
+
+RunContext Front::NextContext(const Call& call, const CallOptions& o) {
+  const absl::Duration allowed = o.deadline > absl::ZeroDuration() ? o.deadline : options_.deadline;
+  RunContext context{{}, CallClock(allowed)};
+  uint64_t sequence = 0;
+  if (!IsPointToPoint(call.kind)) sequence = sequence_++;
+  if (call.to >= 0) sequence = context.send_sequence = sent_[call.to]++;
+  if (call.from >= 0) sequence = context.recv_sequence = received_[call.from]++;
+  context.descriptor = DescriptorOf(call, sequence, size_);
+  return context;
+}
+
+absl::Status Front::RunNow(const Call& call, RunContext& context) {
+  absl::Status result = engine_->Run(call, context);
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (result.ok() && failure_.ok()) {
+    running_ = false;
+    if (!queue_.empty()) wake_.notify_one();
+    return result;
+  }
+  if (failure_.ok()) {
+    failure_ = Annotate(
+        result, absl::StrCat("rank ", rank_, " of ", size_, ", ", comm::Describe(context.descriptor)));
+  }
+  const absl::Status failure = failure_;
+  const auto dropped = std::exchange(queue_, {});
+  lock.unlock();
+  for (const auto& task : dropped) task->Finish(failure);
+  engine_->ReportFailure(failure);
+  lock.lock();
+  running_ = false;
+  return failure;
+}
+
+absl::Status Front::RunBlocking(Call call, const CallOptions& o) {
+  RETURN_IF_ERROR(Prepare(call, o));
+  std::shared_ptr<Task> task;
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (!failure_.ok()) return failure_;
+  if (running_ || !queue_.empty()) {
+    task = Enqueue(std::move(call), o);
+    lock.unlock();
+    return task->Wait();
+  }
+  running_ = true;
+  RunContext context = NextContext(call, o);
+  lock.unlock();
+  return RunNow(call, context);
+}
+
+std::shared_ptr<Front::Task> Front::Enqueue(Call call, const CallOptions& o) {
+  auto task = std::make_shared<Task>();
+  task->context = NextContext(call, o);
+  task->context.background = true;
+  task->call = std::move(call);
+  queue_.push_back(task);
+  if (!progress_.joinable()) progress_ = std::thread(&Front::ProgressLoop, this);
+  if (!running_) wake_.notify_one();
+  return task;
+}
+
+std::unique_ptr<Work> Front::Start(Call call, const CallOptions& o) {
+  std::shared_ptr<Task> task;
+  absl::Status status = Prepare(call, o);
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (status.ok()) status = failure_;
+    if (status.ok()) task = Enqueue(std::move(call), o);
+  }
+  if (!status.ok()) {
+    task = std::make_shared<Task>();
+    task->Finish(status);
+  }
+  return std::make_unique<TaskWork>(std::move(task));
+}
+
+void Front::ProgressLoop() {
+  NameThread("lockstep-comm");
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (true) {
+    wake_.wait(lock, [&] { return (!queue_.empty() && !running_) || (stop_ && queue_.empty()); });
+    if (queue_.empty()) return;
+    const std::shared_ptr<Task> task = std::move(queue_.front());
+    queue_.pop_front();
+    running_ = true;
+    lock.unlock();
+    task->Finish(RunNow(task->call, task->context));
+    lock.lock();
+  }
+}
+
+void Front::Abort(const absl::Status& reason) {
+  const absl::Status cause = reason.ok() ? PeerError("aborted without a reason") : reason;
+  std::deque<std::shared_ptr<Task>> dropped;
+  bool report = false;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!failure_.ok()) return;
+    failure_ = cause;
+    dropped.swap(queue_);
+    report = !running_;
+    if (report) running_ = true;
+  }
+  engine_->Interrupt(cause);
+  for (const auto& task : dropped) task->Finish(cause);
+  if (!report) return;  // who runs will report
+  engine_->ReportFailure(cause);
+  std::lock_guard<std::mutex> lock(mutex_);
+  running_ = false;
+}
+
+absl::Status Front::status() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return failure_;
+}
+
+absl::StatusOr<PeerBuffer> Front::AllocatePeerBuffer(size_t size_bytes) {
+  return engine_->AllocatePeerBuffer(size_bytes);
+}
+
+absl::Status Front::AllReduce(ConstBuffer in, Buffer out, ReduceOp op, const CallOptions& o) {
+  return RunBlocking(MakeCall(Collective::kAllReduce, in, out, 0, op), o);
+}
+absl::Status Front::ReduceScatter(ConstBuffer in, Buffer out, ReduceOp op, const CallOptions& o) {
+  return RunBlocking(MakeCall(Collective::kReduceScatter, in, out, 0, op), o);
+}
+absl::Status Front::AllGather(ConstBuffer in, Buffer out, const CallOptions& o) {
+  return RunBlocking(MakeCall(Collective::kAllGather, in, out), o);
+}
+absl::Status Front::Broadcast(Buffer buffer, int root, const CallOptions& o) {
+  return RunBlocking(MakeCall(Collective::kBroadcast, {}, buffer, root), o);
+}
+absl::Status Front::Reduce(ConstBuffer in, Buffer out, ReduceOp op, int root, const CallOptions& o) {
+  return RunBlocking(MakeCall(Collective::kReduce, in, rank_ == root ? out : Buffer{}, root, op), o);
+}
+absl::Status Front::Gather(ConstBuffer in, Buffer out, int root, const CallOptions& o) {
+  return RunBlocking(MakeCall(Collective::kGather, in, rank_ == root ? out : Buffer{}, root), o);
+}
+absl::Status Front::Scatter(ConstBuffer in, Buffer out, int root, const CallOptions& o) {
+  return RunBlocking(MakeCall(Collective::kScatter, rank_ == root ? in : ConstBuffer{}, out, root), o);
+}
+absl::Status Front::AllToAll(ConstBuffer in, Buffer out, const CallOptions& o) {
+  return RunBlocking(MakeCall(Collective::kAllToAll, in, out), o);
+}
+absl::Status Front::Barrier(const CallOptions& o) {
+  return RunBlocking(MakeCall(Collective::kBarrier, {}, {}), o);
+}
+
+absl::Status Front::Send(ConstBuffer in, int to, const CallOptions& o) {
+  Call call = MakeCall(Collective::kSend, in, {});
+  call.to = to;
+  return RunBlocking(std::move(call), o);
+}
+absl::Status Front::Recv(Buffer out, int from, const CallOptions& o) {
+  Call call = MakeCall(Collective::kRecv, {}, out);
+  call.from = from;
+  return RunBlocking(std::move(call), o);
+}
+absl::Status Front::SendRecv(ConstBuffer in, int to, Buffer out, int from, const CallOptions& o) {
+  Call call = MakeCall(Collective::kSendRecv, in, out);
+  call.to = to;
+  call.from = from;
+  return RunBlocking(std::move(call), o);
+}
+
+absl::Status Front::ReduceLanes(absl::Span<const LanePart> parts, int lanes, Buffer result,
+                                const CallOptions& o) {
+  return RunBlocking(MakeLanesCall(parts, lanes, result), o);
+}
+std::unique_ptr<Work> Front::StartReduceLanes(absl::Span<const LanePart> parts, int lanes, Buffer result,
+                                              const CallOptions& o) {
+  return Start(MakeLanesCall(parts, lanes, result), o);
+}
+std::unique_ptr<Work> Front::StartAllReduce(ConstBuffer in, Buffer out, ReduceOp op, const CallOptions& o) {
+  return Start(MakeCall(Collective::kAllReduce, in, out, 0, op), o);
+}
+std::unique_ptr<Work> Front::StartReduceScatter(ConstBuffer in, Buffer out, ReduceOp op,
+                                                const CallOptions& o) {
+  return Start(MakeCall(Collective::kReduceScatter, in, out, 0, op), o);
+}
+std::unique_ptr<Work> Front::StartAllGather(ConstBuffer in, Buffer out, const CallOptions& o) {
+  return Start(MakeCall(Collective::kAllGather, in, out), o);
+}
+std::unique_ptr<Work> Front::StartBroadcast(Buffer buffer, int root, const CallOptions& o) {
+  return Start(MakeCall(Collective::kBroadcast, {}, buffer, root), o);
+}
+
+}  // namespace lockstep::comm

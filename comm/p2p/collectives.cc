@@ -1,0 +1,262 @@
+#include "comm/p2p/collectives.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+namespace lockstep::comm {
+namespace {
+
+// Up to this many bytes of all ranks' inputs together every rank sends everything to everyone.
+constexpr size_t kOneShotTotalBytes = size_t{32} << 10;
+// A rank's share of one piece of a two-shot: what it receives, it adds while it is in the cache.
+constexpr size_t kPieceShareBytes = size_t{256} << 10;
+
+const std::byte* At(const void* data, size_t offset) { return static_cast<const std::byte*>(data) + offset; }
+std::byte* At(void* data, size_t offset) { return static_cast<std::byte*>(data) + offset; }
+
+void Copy(void* to, const void* from, size_t size_bytes) {
+  if (to != from && size_bytes > 0) std::memcpy(to, from, size_bytes);
+}
+
+}  // namespace
+
+struct P2pCollectives::Reduction {
+  std::vector<const void*> inputs;  // this rank's
+  void* out;                        // null: this rank takes no result
+  size_t count, element;
+  const ReductionPlan& plan;
+};
+
+absl::Status P2pCollectives::Run(const Call& call, const RunContext& context) {
+  const CallDescriptor& d = context.descriptor;
+  switch (call.kind) {
+    case Collective::kBarrier:
+      return Barrier(d);
+    case Collective::kAllReduce:
+      if (call.algorithm == Algorithm::kRing) return RingAllReduce(transport_, call, context, rank_, size_);
+      return Reduce(call, d);
+    case Collective::kReduceLanes:
+    case Collective::kReduce:
+      return Reduce(call, d);
+    case Collective::kReduceScatter:
+      return ReduceScatter(call, d);
+    case Collective::kAllGather:
+      return AllGather(call, d);
+    case Collective::kBroadcast:
+      return Broadcast(call, d);
+    case Collective::kGather:
+      return Gather(call, d);
+    case Collective::kScatter:
+      return Scatter(call, d);
+    case Collective::kAllToAll:
+      return AllToAll(call, d);
+    case Collective::kSend:
+    case Collective::kRecv:
+    case Collective::kSendRecv:
+      return RunMessages(transport_, call, context, rank_);
+  }
+  return absl::InternalError("unknown collective");
+}
+
+absl::Status P2pCollectives::Reduce(const Call& call, const CallDescriptor& d) {
+  const bool rooted = call.kind == Collective::kReduce;
+  const Reduction r{InputsOf(call), !rooted || call.root == rank_ ? call.out.data : nullptr,
+                    call.kind == Collective::kReduceLanes ? call.out.count : call.in.count,
+                    SizeOf(call.dtype()), plans_.For(call, size_)};
+  const size_t total_bytes = r.count * r.element * r.plan.inputs.size();
+  const bool small = call.algorithm == Algorithm::kAuto && total_bytes <= kOneShotTotalBytes;
+  if (!rooted && (small || call.algorithm == Algorithm::kOneShot)) return OneShot(r, d);
+  return TwoShot(r, d, rooted ? call.root : -1);
+}
+
+absl::Status P2pCollectives::OneShot(const Reduction& r, const CallDescriptor& d) {
+  const size_t bytes = r.count * r.element;
+  scratch_.resize(std::max(scratch_.size(), bytes * r.plan.inputs.size()));
+  std::vector<Outgoing> sends;
+  std::vector<Incoming> recvs;
+  std::vector<const void*> terms(r.plan.inputs.size());
+  for (int k = 1; k < size_; ++k) {
+    for (const void* input : r.inputs) sends.push_back({(rank_ + k) % size_, input, bytes, d});
+  }
+  for (size_t i = 0; i < terms.size(); ++i) {
+    const auto [owner, index] = r.plan.inputs[i];
+    terms[i] = owner == rank_ ? r.inputs[index] : At(scratch_.data(), i * bytes);
+    if (owner != rank_) recvs.push_back({owner, At(scratch_.data(), i * bytes), bytes, d});
+  }
+  RETURN_IF_ERROR(transport_.Exchange(sends, recvs, "exchange"));
+  r.plan.program->Run(terms.data(), r.out, r.count);
+  return absl::OkStatus();
+}
+
+// Piece k's shares go to their owners while piece k-1's results go back. In place is safe: a rank's result
+// overwrites a share of its input only after that share was sent, one step earlier.
+absl::Status P2pCollectives::TwoShot(const Reduction& r, const CallDescriptor& d, int root) {
+  const size_t share_elements = kPieceShareBytes / r.element;
+  const size_t piece = share_elements * size_;
+  const size_t inputs = r.plan.inputs.size(), slot_bytes = share_elements * r.element;
+  // A slot for each input of other ranks, and two for results that do not go straight into `out`.
+  scratch_.resize(std::max(scratch_.size(), (inputs + 2) * slot_bytes));
+  const auto result_of = [&](size_t begin) {
+    const Share mine = ShareOf(std::min(piece, r.count - begin), rank_, size_);
+    if (r.out != nullptr) return At(r.out, (begin + mine.begin) * r.element);
+    return At(scratch_.data(), (inputs + begin / piece % 2) * slot_bytes);
+  };
+  const size_t pieces = (r.count + piece - 1) / piece;
+  std::vector<const void*> terms(inputs);
+  for (size_t k = 0; k <= pieces; ++k) {
+    std::vector<Outgoing> sends;
+    std::vector<Incoming> recvs;
+    if (k < pieces) {
+      const size_t begin = k * piece, n = std::min(piece, r.count - begin);
+      const Share mine = ShareOf(n, rank_, size_);
+      for (int step = 1; step < size_; ++step) {
+        const int peer = (rank_ + step) % size_;
+        const Share theirs = ShareOf(n, peer, size_);
+        for (const void* input : r.inputs) {
+          sends.push_back(
+              {peer, At(input, (begin + theirs.begin) * r.element), theirs.count() * r.element, d});
+        }
+      }
+      for (size_t i = 0; i < inputs; ++i) {
+        const auto [owner, index] = r.plan.inputs[i];
+        if (owner == rank_) {
+          terms[i] = At(r.inputs[index], (begin + mine.begin) * r.element);
+        } else {
+          terms[i] = At(scratch_.data(), i * slot_bytes);
+          recvs.push_back({owner, At(scratch_.data(), i * slot_bytes), mine.count() * r.element, d});
+        }
+      }
+    }
+    if (k > 0) {
+      const size_t begin = (k - 1) * piece, n = std::min(piece, r.count - begin);
+      const Share mine = ShareOf(n, rank_, size_);
+      for (int step = 1; step < size_; ++step) {
+        const int peer = (rank_ + step) % size_;
+        const Share theirs = ShareOf(n, peer, size_);
+        if (root < 0 || root == peer) sends.push_back({peer, result_of(begin), mine.count() * r.element, d});
+        if (r.out != nullptr) {
+          recvs.push_back(
+              {peer, At(r.out, (begin + theirs.begin) * r.element), theirs.count() * r.element, d});
+        }
+      }
+    }
+    RETURN_IF_ERROR(transport_.Exchange(sends, recvs, k < pieces ? "reduce-scatter" : "all-gather"));
+    if (k < pieces) {
+      const Share mine = ShareOf(std::min(piece, r.count - k * piece), rank_, size_);
+      r.plan.program->Run(terms.data(), result_of(k * piece), mine.count());
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status P2pCollectives::ReduceScatter(const Call& call, const CallDescriptor& d) {
+  const size_t element = SizeOf(call.dtype()), block = call.out.count;
+  const size_t piece = kPieceShareBytes / element, slot_bytes = piece * element;
+  const ReductionPlan& plan = plans_.For(call, size_);
+  scratch_.resize(std::max(scratch_.size(), size_ * slot_bytes));
+  std::vector<const void*> terms(size_);
+  for (size_t begin = 0; begin < std::max<size_t>(block, 1); begin += piece) {
+    const size_t n = std::min(piece, block - begin);
+    std::vector<Outgoing> sends;
+    std::vector<Incoming> recvs;
+    for (int peer = 0; peer < size_; ++peer) {
+      const std::byte* in = At(call.in.data, (peer * block + begin) * element);
+      terms[peer] = peer == rank_ ? in : At(scratch_.data(), peer * slot_bytes);
+      if (peer == rank_) continue;
+      sends.push_back({peer, in, n * element, d});
+      recvs.push_back({peer, At(scratch_.data(), peer * slot_bytes), n * element, d});
+    }
+    RETURN_IF_ERROR(transport_.Exchange(sends, recvs, "reduce-scatter"));
+    if (n > 0) plan.program->Run(terms.data(), At(call.out.data, begin * element), n);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status P2pCollectives::AllGather(const Call& call, const CallDescriptor& d) {
+  const size_t bytes = call.in.count * SizeOf(call.dtype());
+  std::vector<Outgoing> sends;
+  std::vector<Incoming> recvs;
+  for (int step = 1; step < size_; ++step) {
+    sends.push_back({(rank_ + step) % size_, call.in.data, bytes, d});
+    const int from = (rank_ + size_ - step) % size_;
+    recvs.push_back({from, At(call.out.data, from * bytes), bytes, d});
+  }
+  Copy(At(call.out.data, rank_ * bytes), call.in.data, bytes);
+  return transport_.Exchange(sends, recvs, "all-gather");
+}
+
+// Ranks are counted from the root; in each step those who have it (the first 2^s) send it 2^s further.
+absl::Status P2pCollectives::Broadcast(const Call& call, const CallDescriptor& d) {
+  const size_t bytes = call.out.count * SizeOf(call.dtype());
+  const int relative = (rank_ - call.root + size_) % size_;
+  for (int step = 1; step < size_; step *= 2) {
+    if (relative < step && relative + step < size_) {
+      const Outgoing send{(rank_ + step) % size_, call.out.data, bytes, d};
+      RETURN_IF_ERROR(transport_.Exchange({&send, 1}, {}, "broadcast"));
+    } else if (relative >= step && relative < 2 * step) {
+      const Incoming recv{(rank_ - step + size_) % size_, call.out.data, bytes, d};
+      RETURN_IF_ERROR(transport_.Exchange({}, {&recv, 1}, "broadcast"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status P2pCollectives::Gather(const Call& call, const CallDescriptor& d) {
+  const size_t bytes = call.in.count * SizeOf(call.dtype());
+  if (rank_ != call.root) {
+    const Outgoing send{call.root, call.in.data, bytes, d};
+    return transport_.Exchange({&send, 1}, {}, "gather");
+  }
+  std::vector<Incoming> recvs;
+  for (int peer = 0; peer < size_; ++peer) {
+    if (peer != rank_) recvs.push_back({peer, At(call.out.data, peer * bytes), bytes, d});
+  }
+  Copy(At(call.out.data, rank_ * bytes), call.in.data, bytes);
+  return transport_.Exchange({}, recvs, "gather");
+}
+
+absl::Status P2pCollectives::Scatter(const Call& call, const CallDescriptor& d) {
+  const size_t bytes = call.out.count * SizeOf(call.dtype());
+  if (rank_ != call.root) {
+    const Incoming recv{call.root, call.out.data, bytes, d};
+    return transport_.Exchange({}, {&recv, 1}, "scatter");
+  }
+  std::vector<Outgoing> sends;
+  for (int peer = 0; peer < size_; ++peer) {
+    if (peer != rank_) sends.push_back({peer, At(call.in.data, peer * bytes), bytes, d});
+  }
+  Copy(call.out.data, At(call.in.data, rank_ * bytes), bytes);
+  return transport_.Exchange(sends, {}, "scatter");
+}
+
+absl::Status P2pCollectives::AllToAll(const Call& call, const CallDescriptor& d) {
+  const size_t bytes = call.out.count / size_ * SizeOf(call.dtype());
+  const void* in = call.in.data;
+  if (call.in.data == call.out.data) {  // what is received would overwrite what is still to be sent
+    scratch_.resize(std::max(scratch_.size(), bytes * size_));
+    Copy(scratch_.data(), call.in.data, bytes * size_);
+    in = scratch_.data();
+  }
+  std::vector<Outgoing> sends;
+  std::vector<Incoming> recvs;
+  for (int step = 1; step < size_; ++step) {
+    const int to = (rank_ + step) % size_, from = (rank_ + size_ - step) % size_;
+    sends.push_back({to, At(in, to * bytes), bytes, d});
+    recvs.push_back({from, At(call.out.data, from * bytes), bytes, d});
+  }
+  Copy(At(call.out.data, rank_ * bytes), At(in, rank_ * bytes), bytes);
+  return transport_.Exchange(sends, recvs, "all-to-all");
+}
+
+// In round s every rank tells the one 2^s further on and hears from the one 2^s before it.
+absl::Status P2pCollectives::Barrier(const CallDescriptor& d) {
+  for (int step = 1; step < size_; step *= 2) {
+    const Outgoing send{(rank_ + step) % size_, nullptr, 0, d};
+    const Incoming recv{(rank_ - step + size_) % size_, nullptr, 0, d};
+    RETURN_IF_ERROR(transport_.Exchange({&send, 1}, {&recv, 1}, "barrier"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace lockstep::comm

@@ -1,0 +1,117 @@
+// The ring. Vocabulary: the array is cut into one *chunk* a rank; a chunk travels in *segments*, so that what
+// has just been received is added while it is still in the cache. Reduce-scatter: in step s rank r sends
+// chunk r-s and receives chunk r-s-1, adding its own; after p-1 steps it holds the sum of chunk r+1.
+// All-gather: the sums go round once more.
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "comm/p2p/collectives.h"
+
+namespace lockstep::comm {
+namespace {
+
+constexpr size_t kSegmentBytes = size_t{256} << 10;
+
+struct Ring {
+  Transport& transport;
+  const CallDescriptor descriptor;
+  const int rank, size;
+  const size_t count, element;  // elements; bytes of one
+  const std::byte* in;
+  std::byte* out;
+
+  int next() const { return (rank + 1) % size; }
+  int previous() const { return (rank + size - 1) % size; }
+  int Wrap(int chunk) const { return ((chunk % size) + size) % size; }
+  // Segment k of a chunk; empty past its end.
+  Share Segment(int chunk, size_t k) const {
+    const Share whole = ShareOf(count, chunk, size);
+    const size_t step = kSegmentBytes / element;
+    return {std::min(whole.end, whole.begin + k * step), std::min(whole.end, whole.begin + (k + 1) * step)};
+  }
+
+  // Sends one segment to the next rank while receiving another from the previous one; either may be empty.
+  absl::Status Pass(const std::byte* from, Share send, std::byte* to, Share recv, const char* phase) const {
+    const Outgoing outgoing{next(), from, send.count() * element, descriptor};
+    const Incoming incoming{previous(), to, recv.count() * element, descriptor};
+    return transport.Exchange({&outgoing, send.count() > 0 ? 1u : 0u},
+                              {&incoming, recv.count() > 0 ? 1u : 0u}, phase);
+  }
+
+  absl::Status ReduceScatter(const ReduceProgram& add) const {
+    std::vector<std::byte> received(kSegmentBytes);
+    for (int step = 0; step + 1 < size; ++step) {
+      const int sent = Wrap(rank - step), got = Wrap(rank - step - 1);
+      const std::byte* source = step == 0 ? in : out;  // later steps pass on sums
+      for (size_t k = 0;; ++k) {
+        const Share send = Segment(sent, k), recv = Segment(got, k);
+        if (send.count() == 0 && recv.count() == 0) break;
+        RETURN_IF_ERROR(Pass(source + send.begin * element, send, received.data(), recv, "reduce-scatter"));
+        const void* const terms[] = {received.data(), in + recv.begin * element};
+        add.Run(terms, out + recv.begin * element, recv.count());
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status AllGather() const {
+    for (int step = 0; step + 1 < size; ++step) {
+      const int sent = Wrap(rank + 1 - step), got = Wrap(rank - step);
+      for (size_t k = 0;; ++k) {
+        const Share send = Segment(sent, k), recv = Segment(got, k);
+        if (send.count() == 0 && recv.count() == 0) break;
+        RETURN_IF_ERROR(
+            Pass(out + send.begin * element, send, out + recv.begin * element, recv, "all-gather"));
+      }
+    }
+    return absl::OkStatus();
+  }
+};
+
+}  // namespace
+
+absl::Status RingAllReduce(Transport& transport, const Call& call, const RunContext& context, int rank,
+                           int size) {
+  const Ring ring{transport,
+                  context.descriptor,
+                  rank,
+                  size,
+                  call.out.count,
+                  SizeOf(call.out.dtype),
+                  static_cast<const std::byte*>(call.in.data),
+                  static_cast<std::byte*>(call.out.data)};
+  const ReduceOp op = call.op == ReduceOp::kAvg ? ReduceOp::kSum : call.op;
+  RETURN_IF_ERROR(ring.ReduceScatter(ReduceProgram(2, {{0, 1}}, op, call.out.dtype)));
+  if (call.op == ReduceOp::kAvg) {
+    const Share mine = ShareOf(ring.count, ring.Wrap(rank + 1), size);
+    const void* const sum[] = {ring.out + mine.begin * ring.element};
+    ReduceProgram(1, {}, ReduceOp::kAvg, call.out.dtype, size)
+        .Run(sum, ring.out + mine.begin * ring.element, mine.count());
+  }
+  return ring.AllGather();
+}
+
+absl::Status RunMessages(Transport& transport, const Call& call, const RunContext& context, int rank) {
+  // Both ends describe a message as a send, numbered by what went from one to the other before.
+  const auto describe = [](ConstBuffer buffer, uint64_t sequence) {
+    CallDescriptor d;
+    d.kind = static_cast<uint8_t>(Collective::kSend);
+    d.dtype = static_cast<uint8_t>(buffer.dtype);
+    d.count = buffer.count;
+    d.sequence = sequence;
+    return d;
+  };
+  if (call.to == rank) {  // and from this rank too: validated
+    if (call.out.count > 0) std::memcpy(call.out.data, call.in.data, call.out.count * SizeOf(call.out.dtype));
+    return absl::OkStatus();
+  }
+  const Outgoing send{call.to, call.in.data, call.in.count * SizeOf(call.in.dtype),
+                      describe(call.in, context.send_sequence)};
+  const Incoming recv{call.from, call.out.data, call.out.count * SizeOf(call.out.dtype),
+                      describe(call.out, context.recv_sequence)};
+  return transport.Exchange({&send, call.kind != Collective::kRecv ? 1u : 0u},
+                            {&recv, call.kind != Collective::kSend ? 1u : 0u}, "message");
+}
+
+}  // namespace lockstep::comm

@@ -1,0 +1,56 @@
+// The arithmetic of reductions: element-wise sums (or products, minima, maxima) of several inputs in a fixed
+// order. The same bits for any alignment, block size or instruction set: every step is one rounded operation
+// per element.
+#ifndef LOCKSTEP_COMM_REDUCE_REDUCE_H_
+#define LOCKSTEP_COMM_REDUCE_REDUCE_H_
+
+#include <cstddef>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "comm/plan/lane_tree.h"
+
+namespace lockstep::comm {
+
+// How an output is written: kCached leaves it in the caches for who reads it next; kStreaming goes around
+// them, for outputs far larger than the caches.
+enum class Stores { kCached, kStreaming };
+
+// A reduction of `inputs` arrays by the additions `steps` (slots as in LanePlan: inputs first), compiled once
+// and run on any number of elements. Immutable, so thread-safe.
+class ReduceProgram {
+ public:
+  // `divisor` divides the result (kAvg); 1 otherwise. 16-bit floats are reduced in fp32 and rounded once.
+  ReduceProgram(int inputs, const std::vector<AddStep>& steps, ReduceOp op, DType dtype, int divisor = 1);
+
+  // out[i] = the expression over inputs[0][i] .. for i < count. `out` may be one of the inputs. Runs in the
+  // modes of LaneArithmetic (runtime/core/thread.h). Streaming stores are complete (fenced) on return.
+  void Run(const void* const* inputs, void* out, size_t count, Stores stores = Stores::kCached) const;
+
+  int inputs() const { return inputs_; }
+
+ private:
+  // Operands: an input i >= 0; scratch block ~i for i < 0. kOut is the output.
+  static constexpr int kOut = 1 << 20;
+  struct Instruction {
+    int left, right, to;
+  };
+  template <typename T, typename Acc>
+  void RunBlocks(const void* const* inputs, void* out, size_t count, Stores stores) const;
+  bool RunWhole(const void* const* inputs, void* out, size_t count, Stores stores) const;
+
+  int inputs_;
+  ReduceOp op_;
+  DType dtype_;
+  int divisor_;
+  bool balanced_;  // the steps are BalancedSteps(inputs)
+  int scratch_blocks_ = 0;
+  std::vector<Instruction> instructions_;
+};
+
+// memcpy, optionally around the caches. The ranges do not overlap, or are the same.
+void CopyBytes(void* to, const void* from, size_t size_bytes, Stores stores = Stores::kCached);
+
+}  // namespace lockstep::comm
+
+#endif  // LOCKSTEP_COMM_REDUCE_REDUCE_H_

@@ -1,0 +1,44 @@
+// Which inputs a reducing collective adds, whose they are, and in which order. Internal to comm/.
+#ifndef LOCKSTEP_COMM_REDUCTION_PLAN_H_
+#define LOCKSTEP_COMM_REDUCTION_PLAN_H_
+
+#include <memory>
+#include <vector>
+
+#include "comm/call.h"
+#include "comm/reduce/reduce.h"
+
+namespace lockstep::comm {
+
+struct ReductionPlan {
+  struct Input {
+    int owner = 0;  // rank
+    int index = 0;  // among its owner's inputs
+  };
+  std::vector<Input> inputs;        // of all ranks, in the order of the program's inputs
+  std::vector<int> inputs_of_rank;  // how many each rank has
+  int most_inputs = 0;              // that one rank has
+  std::unique_ptr<ReduceProgram> program;
+};
+
+// Plans are kept from call to call, since training repeats the same few. Not thread-safe.
+class ReductionPlans {
+ public:
+  // For kAllReduce, kReduce, kReduceScatter (one input a rank, the balanced tree over ranks) and
+  // kReduceLanes. Valid until the next call.
+  const ReductionPlan& For(const Call& call, int size);
+
+ private:
+  Collective kind_ = Collective::kBarrier;
+  ReduceOp op_ = ReduceOp::kSum;
+  DType dtype_ = DType::kU8;
+  int lanes_ = -1, size_ = 0;
+  ReductionPlan plan_;
+};
+
+// This rank's inputs of a reducing call, in order.
+std::vector<const void*> InputsOf(const Call& call);
+
+}  // namespace lockstep::comm
+
+#endif  // LOCKSTEP_COMM_REDUCTION_PLAN_H_

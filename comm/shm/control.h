@@ -1,0 +1,76 @@
+// What a rank publishes at the head of its arena. Only its owner writes it; peers map it read-only. All words
+// that change while others look are atomics; everything else is ordered by `phase`.
+#ifndef LOCKSTEP_COMM_SHM_CONTROL_H_
+#define LOCKSTEP_COMM_SHM_CONTROL_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "comm/call.h"
+#include "runtime/core/aligned_buffer.h"
+
+namespace lockstep::comm {
+
+inline constexpr int kMaxShmRanks = 256;  // of one machine
+inline constexpr int kMaxParts = 62;      // of one rank: 2 log2 L, for any L that fits an int
+inline constexpr size_t kOneShotBytes = size_t{256} << 10;  // of one rank's inputs, staged
+inline constexpr size_t kStageBytes = size_t{1} << 20;  // of one rank's inputs or results, staged by pieces
+inline constexpr size_t kMessageBytes = size_t{64} << 10;  // a piece of a message between two ranks
+
+static_assert(std::atomic<uint64_t>::is_always_lock_free && std::atomic<uint32_t>::is_always_lock_free);
+
+// What a rank says about the collective that it enters. Two of them, by parity of the collective: a rank that
+// is one collective ahead must not overwrite what a slower one still reads.
+struct CallSlot {
+  CallDescriptor descriptor;
+  uint32_t inputs_direct;  // 1: inputs are in the arena, at `offsets`
+  uint32_t result_direct;  // 1: the result is, at offsets[kMaxParts]
+  uint64_t offsets[kMaxParts + 1];
+};
+
+// Messages to one peer: the sender counts pieces posted (on its page), the receiver pieces taken (on its
+// own).
+struct alignas(64) PairSlot {
+  std::atomic<uint32_t> posted;
+  std::atomic<uint32_t> taken;
+  CallDescriptor descriptors[2];  // of the message that piece i % 2 belongs to
+  uint64_t bytes[2];              // of the piece
+};
+
+struct FailureRecord {
+  int32_t trouble;
+  int32_t code;
+  uint32_t length;
+  char text[1500];
+};
+
+struct Control {
+  enum State : uint32_t { kJoined = 0, kFailed = 1, kLeft = 2 };
+
+  // The line that everyone spins on.
+  alignas(64) std::atomic<uint32_t> phase;  // barriers arrived at; a futex
+  std::atomic<uint64_t> hashes[2];          // of the descriptors in `slots`
+  // The owner is about to sleep on some word of some peer: whoever changes a word must then wake.
+  alignas(64) std::atomic<uint32_t> sleeping;
+  std::atomic<uint32_t> state;
+  std::atomic<uint32_t> events;  // changes of `pairs`; a futex
+  uint64_t cores[16];            // that the owner may run on, as bits; written before the ranks connect
+  alignas(64) CallSlot slots[2];
+  alignas(64) FailureRecord failure;  // valid once state is kFailed
+  alignas(64) PairSlot pairs[kMaxShmRanks];
+};
+
+// Offsets of the areas in every arena, each twice by parity.
+inline constexpr size_t kOneShotOffset = RoundUp(sizeof(Control), 4096);
+inline constexpr size_t kStageInOffset = kOneShotOffset + 2 * kOneShotBytes;
+inline constexpr size_t kStageOutOffset = kStageInOffset + 2 * kStageBytes;
+inline constexpr size_t kMessagesOffset = kStageOutOffset + 2 * kStageBytes;
+constexpr size_t MessageOffset(int peer, uint32_t piece) {
+  return kMessagesOffset + (size_t{2} * peer + piece % 2) * kMessageBytes;
+}
+constexpr size_t HeadBytes(int size) { return MessageOffset(size, 0); }
+
+}  // namespace lockstep::comm
+
+#endif  // LOCKSTEP_COMM_SHM_CONTROL_H_

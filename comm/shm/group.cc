@@ -1,0 +1,203 @@
+#include "comm/shm/group.h"
+
+#include <poll.h>
+#include <sched.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "absl/time/time.h"
+#include "comm/shm/futex.h"
+
+namespace lockstep::comm {
+namespace {
+
+// How often a wait looks up a word before it sleeps. About 20 us where every rank can have a core; hardly at
+// all where ranks share cores, since the peer waited for may need this one; and little on the progress
+// thread, whose core belongs to the threads that compute.
+constexpr int kSpinsAlone = 2000;
+constexpr int kSpinsCrowded = 20;
+constexpr int kSpinsBackground = 200;
+constexpr long kNapNanoseconds = 10'000'000;  // between looks at the peers' health
+
+static_assert(sizeof(cpu_set_t) == sizeof Control::cores);
+
+bool Reached(uint32_t phase, uint32_t target) { return static_cast<int32_t>(phase - target) >= 0; }
+
+}  // namespace
+
+void InitControl(Arena& arena) {
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  sched_getaffinity(0, sizeof mask, &mask);
+  std::memcpy(reinterpret_cast<Control*>(arena.data())->cores, &mask, sizeof mask);
+}
+
+ShmGroup::ShmGroup(int rank, std::shared_ptr<Arena> arena, std::vector<ShmLink> links)
+    : rank_(rank),
+      size_(static_cast<int>(links.size())),
+      arena_(std::move(arena)),
+      links_(std::move(links)),
+      mine_(reinterpret_cast<Control*>(arena_->data())) {
+  for (int peer = 0; peer < size_; ++peer) {
+    bases_.push_back(peer == rank_ ? arena_->data() : links_[peer].mapping.data());
+    controls_.push_back(reinterpret_cast<const Control*>(bases_[peer]));
+  }
+  patient_spins_ = size_ <= CoresOfAll() ? kSpinsAlone : kSpinsCrowded;
+  hasty_spins_ = std::min(patient_spins_, kSpinsBackground);
+}
+
+// Launchers bind ranks to cores of their own, so one rank's mask does not tell.
+int ShmGroup::CoresOfAll() const {
+  cpu_set_t all;
+  CPU_ZERO(&all);
+  for (const Control* control : controls_) {
+    cpu_set_t theirs;
+    std::memcpy(&theirs, control->cores, sizeof theirs);
+    CPU_OR(&all, &all, &theirs);
+  }
+  return CPU_COUNT(&all);
+}
+
+ShmGroup::~ShmGroup() {
+  uint32_t joined = Control::kJoined;
+  mine_->state.compare_exchange_strong(joined, Control::kLeft);
+  FutexWakeAll(mine_->phase);
+  FutexWakeAll(mine_->events);
+}
+
+std::byte* ShmGroup::At(int peer, uint64_t offset, uint64_t bytes) const {
+  const uint64_t size = peer == rank_ ? UINT64_MAX : links_[peer].mapping.size_bytes();
+  if (offset > size || bytes > size - offset) return nullptr;
+  return bases_[peer] + offset;
+}
+
+void ShmGroup::CpuPause() { CpuRelax(); }
+void ShmGroup::SleepOn(const std::atomic<uint32_t>& word, uint32_t seen) {
+  FutexWait(word, seen, kNapNanoseconds);
+}
+
+void ShmGroup::Enter(RunContext& context) {
+  context_ = &context;
+  spins_ = context.background ? hasty_spins_ : patient_spins_;
+}
+
+void ShmGroup::WakeSleepers(const std::atomic<uint32_t>& word) {
+  // Pairs with the fence in Sleep: either the sleeper sees the new word, or we see that it sleeps.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  for (int peer = 0; peer < size_; ++peer) {
+    if (peer != rank_ && control(peer).sleeping.load(std::memory_order_relaxed) != 0) {
+      FutexWakeAll(word);
+      return;
+    }
+  }
+}
+
+void ShmGroup::Arrive() {
+  mine_->phase.store(++phase_, std::memory_order_release);
+  WakeSleepers(mine_->phase);
+}
+
+absl::Status ShmGroup::AwaitPeer(int peer, uint32_t target, const char* phase) {
+  const std::atomic<uint32_t>& word = control(peer).phase;
+  const auto ready = [&] { return Reached(word.load(std::memory_order_acquire), target); };
+  for (int spin = 0; spin < spins_; ++spin) {
+    if (ready()) return absl::OkStatus();
+    CpuRelax();
+  }
+  while (!ready()) RETURN_IF_ERROR(Sleep(peer, word, phase, ready));
+  return absl::OkStatus();
+}
+
+absl::Status ShmGroup::Await(const char* phase, uint32_t behind) {
+  for (int k = 1; k < size_; ++k) RETURN_IF_ERROR(AwaitPeer((rank_ + k) % size_, phase_ - behind, phase));
+  return absl::OkStatus();
+}
+
+absl::Status ShmGroup::Begin(const CallSlot& slot, size_t offsets) {
+  ++calls_;
+  const int parity = Parity();
+  CallSlot& published = mine_->slots[parity];
+  std::memcpy(&published, &slot,
+              offsetof(CallSlot, offsets) + std::min<size_t>(offsets, kMaxParts) * sizeof slot.offsets[0]);
+  published.offsets[kMaxParts] = slot.offsets[kMaxParts];
+  const uint64_t hash = HashOf(slot.descriptor);
+  mine_->hashes[parity].store(hash, std::memory_order_relaxed);
+  RETURN_IF_ERROR(Barrier("arrive"));
+  for (int peer = 0; peer < size_; ++peer) {
+    if (control(peer).hashes[parity].load(std::memory_order_relaxed) == hash) continue;
+    return MismatchError(rank_, slot.descriptor, peer, SlotOf(peer).descriptor);
+  }
+  return absl::OkStatus();
+}
+
+void ShmGroup::PostEvent() {
+  mine_->events.fetch_add(1, std::memory_order_release);
+  WakeSleepers(mine_->events);
+}
+
+absl::Status ShmGroup::CheckHealth(int awaited, const char* phase) {
+  if (interrupted_.load(std::memory_order_acquire)) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return reason_;
+  }
+  std::vector<pollfd> polled;
+  for (const ShmLink& link : links_) polled.push_back({link.socket.get(), POLLIN | POLLRDHUP, 0});
+  poll(polled.data(), polled.size(), 0);
+  // First those who say why, then those who died without a word.
+  for (int peer = 0; peer < size_; ++peer) {
+    const Control& theirs = control(peer);
+    if (peer == rank_ || theirs.state.load(std::memory_order_acquire) != Control::kFailed) continue;
+    const FailureRecord& failure = theirs.failure;
+    const size_t length = std::min<size_t>(failure.length, sizeof failure.text);
+    return StatusOfTrouble(
+        failure.trouble, failure.code,
+        absl::StrCat("rank ", peer, " reports: ", absl::string_view(failure.text, length)));
+  }
+  for (int peer = 0; peer < size_; ++peer) {
+    if (peer == rank_ || polled[peer].revents == 0) continue;
+    if (control(peer).state.load(std::memory_order_acquire) == Control::kJoined) {
+      return PeerError(absl::StrCat("rank ", peer, " died (its process ended) in phase '", phase, "'"));
+    }
+  }
+  if (awaited >= 0 && control(awaited).state.load(std::memory_order_acquire) == Control::kLeft) {
+    return PeerError(
+        absl::StrCat("rank ", awaited, " closed its communicator; still awaited in phase '", phase, "'"));
+  }
+  if (context_ != nullptr && context_->clock.Passed()) {
+    return DeadlineError(absl::StrCat("rank ", awaited, " did not come to phase '", phase, "' within ",
+                                      absl::FormatDuration(context_->clock.allowed()),
+                                      "; it is alive, but stuck or in other work"));
+  }
+  return absl::OkStatus();
+}
+
+void ShmGroup::Interrupt(const absl::Status& reason) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    reason_ = reason;
+  }
+  interrupted_.store(true, std::memory_order_release);
+  // The own waiter sleeps on some peer's word; anyone else whom this wakes looks again and sleeps on.
+  for (int peer = 0; peer < size_; ++peer) {
+    FutexWakeAll(control(peer).phase);
+    FutexWakeAll(control(peer).events);
+  }
+}
+
+void ShmGroup::ReportFailure(const absl::Status& reason) {
+  FailureRecord& failure = mine_->failure;
+  failure.trouble = static_cast<int32_t>(TroubleOf(reason));
+  failure.code = static_cast<int32_t>(reason.code());
+  const absl::string_view text = reason.message().substr(0, sizeof failure.text);
+  std::memcpy(failure.text, text.data(), text.size());
+  failure.length = static_cast<uint32_t>(text.size());
+  mine_->state.store(Control::kFailed, std::memory_order_release);
+  FutexWakeAll(mine_->phase);
+  FutexWakeAll(mine_->events);
+}
+
+}  // namespace lockstep::comm

@@ -1,0 +1,109 @@
+// The ranks of one machine and how they wait for each other: barriers, mismatch of calls, death, deadline,
+// abort.
+#ifndef LOCKSTEP_COMM_SHM_GROUP_H_
+#define LOCKSTEP_COMM_SHM_GROUP_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "comm/engine.h"
+#include "comm/shm/arena.h"
+#include "comm/shm/control.h"
+#include "comm/shm/links.h"
+
+namespace lockstep::comm {
+
+// Writes what peers need to know of this process into its own control page, before it is shown to them.
+void InitControl(Arena& arena);
+
+class ShmGroup {
+ public:
+  ShmGroup(int rank, std::shared_ptr<Arena> arena, std::vector<ShmLink> links);
+  ~ShmGroup();  // says goodbye
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+  Arena& arena() { return *arena_; }
+  Control& mine() { return *mine_; }
+  const Control& control(int peer) const { return *controls_[peer]; }
+  // `bytes` bytes at `offset` of the arena of `peer` (the own rank's too). Null when they are not inside it.
+  std::byte* At(int peer, uint64_t offset, uint64_t bytes) const;
+
+  // Starts a wait of this call. One call at a time.
+  void Enter(RunContext& context);
+
+  // Arrive says that this rank has come to the next barrier; Await waits until all have come to the barrier
+  // that the caller arrived at `behind` arrivals ago. Memory written before Arrive is seen after Await.
+  // `phase` names the work that peers are waited for, in errors.
+  void Arrive();
+  absl::Status Await(const char* phase, uint32_t behind = 0);
+  absl::Status Barrier(const char* phase) {
+    Arrive();
+    return Await(phase);
+  }
+  // The first barrier of a collective: publishes `slot` and fails when a peer's descriptor is another.
+  absl::Status Begin(const CallSlot& slot, size_t offsets);
+  const CallSlot& SlotOf(int peer) const { return control(peer).slots[Parity()]; }
+  int Parity() const { return static_cast<int>(calls_ & 1); }  // of the collective begun last
+
+  // Waits until `peer` has changed its message words so that `ready()` holds.
+  template <typename Ready>
+  absl::Status AwaitEvents(int peer, const char* phase, const Ready& ready) {
+    for (int spin = 0; spin < spins_; ++spin) {
+      if (ready()) return absl::OkStatus();
+      CpuPause();
+    }
+    while (!ready()) RETURN_IF_ERROR(Sleep(peer, control(peer).events, phase, ready));
+    return absl::OkStatus();
+  }
+  void PostEvent();  // wakes peers that wait for a change of this rank's message words
+
+  void Interrupt(const absl::Status& reason);
+  void ReportFailure(const absl::Status& reason);
+  // Whether some peer failed, died, or left while `awaited` (-1: nobody) is needed; or the abort, or the
+  // deadline.
+  absl::Status CheckHealth(int awaited, const char* phase);
+
+ private:
+  static void CpuPause();
+  int CoresOfAll() const;
+  void WakeSleepers(const std::atomic<uint32_t>& word);
+  absl::Status AwaitPeer(int peer, uint32_t target, const char* phase);
+  template <typename Ready>
+  absl::Status Sleep(int peer, const std::atomic<uint32_t>& word, const char* phase, const Ready& ready) {
+    const uint32_t seen = word.load(std::memory_order_acquire);
+    mine_->sleeping.store(1, std::memory_order_seq_cst);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    const bool sleep = !ready();
+    if (sleep) SleepOn(word, seen);
+    mine_->sleeping.store(0, std::memory_order_relaxed);
+    if (!sleep || ready()) return absl::OkStatus();
+    const absl::Status health = CheckHealth(peer, phase);
+    return ready() ? absl::OkStatus() : health;  // what came before a peer's end still counts
+  }
+  static void SleepOn(const std::atomic<uint32_t>& word, uint32_t seen);
+
+  const int rank_, size_;
+  const std::shared_ptr<Arena> arena_;
+  const std::vector<ShmLink> links_;
+  Control* mine_;
+  std::vector<const Control*> controls_;  // of all ranks
+  std::vector<std::byte*> bases_;         // of all arenas; only the own one is writable
+  int patient_spins_ = 0, hasty_spins_ = 0;
+
+  RunContext* context_ = nullptr;
+  int spins_ = 0;
+  uint32_t phase_ = 0;  // barriers that this rank arrived at
+  uint64_t calls_ = 0;  // collectives begun
+
+  std::atomic<bool> interrupted_{false};
+  std::mutex mutex_;
+  absl::Status reason_;  // of the interruption
+};
+
+}  // namespace lockstep::comm
+
+#endif  // LOCKSTEP_COMM_SHM_GROUP_H_

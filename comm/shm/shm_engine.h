@@ -1,0 +1,102 @@
+// Collectives of ranks on one machine, over memory that all of them map. Results are pulled: every rank
+// writes its own memory only and reads its peers'.
+//
+// Two ways to make data visible: `direct`, when it lies in peer buffers (the arena), and `staged`, copied by
+// pieces into the staging areas when it lies anywhere. Staged pieces alternate between two areas, so that one
+// barrier a piece suffices where nothing but the inputs is staged.
+//
+// Reductions (N ranks, S bytes a rank; algbw bounds are in docs/DESIGN.md, section 5):
+//   one_shot   every rank stages its input and reduces everything: 1 barrier, N (N + 3) S moved. For small S.
+//   two_shot   by segments: every rank reduces its share of the segment into its own result, then copies the
+//   other
+//              shares from the others' results: 2 barriers and one a segment, (3N - 1) S moved (5N - 2
+//              staged).
+//   ring       the reference algorithm of comm/p2p, over messages. For comparison.
+#ifndef LOCKSTEP_COMM_SHM_SHM_ENGINE_H_
+#define LOCKSTEP_COMM_SHM_SHM_ENGINE_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "comm/engine.h"
+#include "comm/p2p/transport.h"
+#include "comm/reduce/reduce.h"
+#include "comm/reduction_plan.h"
+#include "comm/shm/group.h"
+#include "comm/store.h"
+
+namespace lockstep::comm {
+
+// Collective over the meeting; fails or succeeds on all ranks.
+absl::StatusOr<std::unique_ptr<Engine>> MakeShmEngine(Meeting& meeting, uint64_t generation,
+                                                      Deadline deadline);
+
+class ShmEngine : public Engine, private Transport {
+ public:
+  ShmEngine(int rank, std::shared_ptr<Arena> arena, std::vector<ShmLink> links);
+
+  int rank() const override { return group_.rank(); }
+  int size() const override { return group_.size(); }
+  std::string backend() const override { return "shm"; }
+  std::string Describe() const override;
+  absl::Status Run(const Call& call, RunContext& context) override;
+  absl::StatusOr<PeerBuffer> AllocatePeerBuffer(size_t size_bytes) override {
+    return arena_->Allocate(size_bytes);
+  }
+  void Interrupt(const absl::Status& reason) override { group_.Interrupt(reason); }
+  void ReportFailure(const absl::Status& reason) override { group_.ReportFailure(reason); }
+
+ private:
+  // A reduction whose result every rank wants, or only the root.
+  struct Reduction {
+    std::vector<const void*> inputs;  // this rank's
+    void* out = nullptr;              // null: this rank takes no result
+    size_t count = 0;                 // elements
+    size_t element_bytes = 0;
+    const ReductionPlan* plan = nullptr;
+    bool everyone = true;  // every rank has an `out`
+  };
+  absl::Status ReduceEverywhere(const Call& call, const RunContext& context);
+  absl::Status OneShot(const Reduction& reduction, const RunContext& context);
+  absl::Status TwoShot(const Reduction& reduction, const RunContext& context);
+  absl::Status TwoShotDirect(const Reduction& reduction, const std::vector<const std::byte*>& inputs,
+                             const std::vector<std::byte*>& results);
+  absl::Status TwoShotStaged(const Reduction& reduction, const std::vector<const std::byte*>& direct_inputs);
+  absl::Status ReduceScatter(const Call& call, const RunContext& context);
+
+  // A collective that moves blocks of `block_bytes`: this rank shows `shown_blocks` consecutive blocks at
+  // `shown` and takes block take[p] of rank p (none where negative) to into[p].
+  struct Pull {
+    const void* shown = nullptr;
+    size_t shown_blocks = 0;
+    size_t block_bytes = 0;
+    std::vector<int> take;
+    std::vector<void*> into;
+    bool overwrites_shown = false;  // what is taken lands where other ranks may still read
+  };
+  absl::Status RunPull(const Pull& pull, const RunContext& context);
+  absl::Status PullDirect(const Pull& pull);
+  absl::Status PullStaged(const Pull& pull);
+  Pull PullOf(const Call& call) const;
+
+  // Messages between two ranks (Transport).
+  absl::Status Exchange(absl::Span<const Outgoing> sends, absl::Span<const Incoming> recvs,
+                        const char* phase) override;
+  struct Progress;
+  bool Post(const Outgoing& send, Progress& progress);
+  absl::StatusOr<bool> Take(const Incoming& recv, Progress& progress);
+
+  // The slot that describes this call and where this rank's data is.
+  CallSlot SlotFor(const RunContext& context, absl::Span<const void* const> inputs, size_t input_bytes,
+                   const void* result, size_t result_bytes) const;
+
+  const std::shared_ptr<Arena> arena_;
+  ShmGroup group_;
+  ReductionPlans plans_;
+  std::vector<uint32_t> posted_, taken_;  // pieces of messages so far, for each peer
+};
+
+}  // namespace lockstep::comm
+
+#endif  // LOCKSTEP_COMM_SHM_SHM_ENGINE_H_
