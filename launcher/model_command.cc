@@ -36,7 +36,7 @@ struct DescribeFlags {
 };
 
 nn::DataSpec TokensSpec(const Shape& shape, int64_t vocabulary) {
-  const TensorType ids{DType::kI64, shape};
+  const TensorType ids{DType::kI32, shape};
   return {
       .input = {"tokens", ids}, .label = {"targets", ids}, .classes = vocabulary, .vocabulary = vocabulary};
 }
@@ -97,6 +97,11 @@ std::string Size(double bytes) {
                            : absl::StrFormat("%.1f MiB", bytes / (1 << 20));
 }
 
+std::string Work(double flops) {
+  return flops < 1e9 ? absl::StrFormat("%.3f MFLOP", flops / 1e6)
+                     : absl::StrFormat("%.3f GFLOP", flops / 1e9);
+}
+
 void PrintProgram(const graph::LaneProgram& train, const graph::LaneProgram& evaluate, bool operators) {
   const graph::ParameterLayout& layout = train.parameter_layout();
   size_t width = 0;
@@ -116,9 +121,9 @@ void PrintProgram(const graph::LaneProgram& train, const graph::LaneProgram& eva
   std::cout << "micro-batch: " << train.micro_batch() << " samples\n";
   std::cout << absl::StrFormat("operators: %d forward and backward, %d forward\n", train.num_operators(),
                                evaluate.num_operators());
-  std::cout << absl::StrFormat("work: %.3f GFLOP a sample forward and backward, %.3f forward\n",
-                               train.flops() / train.micro_batch() / 1e9,
-                               evaluate.flops() / train.micro_batch() / 1e9);
+  std::cout << "work of a sample: " << Work(train.flops() / train.micro_batch()) << " forward and backward, "
+            << Work(evaluate.flops() / evaluate.micro_batch())
+            << " forward (matrix products and convolutions)\n";
   std::cout << "memory: parameters and each gradient buffer " << Size(layout.total_elements * sizeof(float))
             << ", workspace of a lane thread " << Size(train.arena_bytes()) << " (evaluation "
             << Size(evaluate.arena_bytes()) << ")\n";

@@ -98,6 +98,19 @@ TEST(ParseConfig, DeepNestingIsRefusedNotFollowed) {
   EXPECT_THAT(ParseErrorOf(text), HasSubstr("too deep"));
 }
 
+TEST(ParseConfig, DamagedTextIsRefusedOrParsedButNeverTrusted) {
+  const std::string text = kDigits;
+  for (size_t i = 0; i < text.size(); ++i) {
+    (void)ParseConfig(text.substr(0, i), "prefix");
+    std::string damaged = text;
+    for (const char byte : {'[', '{', '}', '"', '#', '\0', '\xff', '\t', '9'}) {
+      damaged[i] = byte;
+      const auto config = ParseConfig(damaged, "damaged");
+      if (config.ok()) (void)ValidateConfig(ResolveConfig(*config), 2);
+    }
+  }
+}
+
 std::vector<std::string> Kinds(const LayerList& list) {
   std::vector<std::string> kinds;
   for (const Layer& layer : list.layer()) {
