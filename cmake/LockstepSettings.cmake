@@ -10,11 +10,8 @@ if(NOT CMAKE_BUILD_TYPE AND NOT lockstep_multi_config)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "Build type" FORCE)
 endif()
 
-# Dev: assertions on, quick to compile, and fast enough to run the training tests.
-set(CMAKE_CXX_FLAGS_DEV "-O1 -g1" CACHE STRING "Flags of the Dev build type")
-set(CMAKE_C_FLAGS_DEV "-O1 -g1" CACHE STRING "Flags of the Dev build type")
-set(CMAKE_EXE_LINKER_FLAGS_DEV "" CACHE STRING "Linker flags of the Dev build type")
-set(CMAKE_SHARED_LINKER_FLAGS_DEV "" CACHE STRING "Linker flags of the Dev build type")
+# The build type Dev (assertions on, quick to compile, fast enough for the training tests) is made by the presets: CMake
+# gives a type that it does not know empty flags before this file is read.
 
 find_program(LOCKSTEP_CCACHE ccache)
 if(LOCKSTEP_CCACHE)
