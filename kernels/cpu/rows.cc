@@ -103,7 +103,7 @@ void Larger(const float* x, float place, float* best, float* at, int64_t count) 
   const V p = Const(place);
   ForVectors(count, [&](size_t i, auto part) HWY_ATTR {
     const V v = part.Load(x + i), b = part.Load(best + i);
-    const auto take = hn::Or(hn::Gt(v, b), hn::Ne(v, v));
+    const auto take = hn::Or(hn::Gt(v, b), hn::IsNaN(v));
     part.Store(hn::IfThenElse(take, v, b), best + i);
     part.Store(hn::IfThenElse(take, p, part.Load(at + i)), at + i);
   });

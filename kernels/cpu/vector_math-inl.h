@@ -20,7 +20,7 @@ using V = hn::Vec<D>;
 
 HWY_INLINE V Const(float value) { return hn::Set(D(), value); }
 
-HWY_INLINE V KeepNaN(V x, V y) { return hn::IfThenElse(hn::Ne(x, x), x, y); }
+HWY_INLINE V KeepNaN(V x, V y) { return hn::IfThenElse(hn::IsNaN(x), x, y); }
 
 // Highway's Exp is for arguments up to 104 and turns NaN into 0.
 HWY_INLINE V Exp(V x) {
@@ -34,7 +34,7 @@ HWY_INLINE V Log(V x) {
   V y = hn::Log(D(), x);
   y = hn::IfThenElse(hn::Eq(x, zero), Const(-HUGE_VALF), y);
   y = hn::IfThenElse(hn::Eq(x, Const(HUGE_VALF)), x, y);
-  return hn::IfThenElse(hn::Or(hn::Lt(x, zero), hn::Ne(x, x)), Const(NAN), y);
+  return hn::IfThenElse(hn::Or(hn::Lt(x, zero), hn::IsNaN(x)), Const(NAN), y);
 }
 
 HWY_INLINE V Tanh(V x) { return KeepNaN(x, hn::Tanh(D(), x)); }
