@@ -242,10 +242,11 @@ class Builder {
   Graph graph_;
   std::string prefix_;
   absl::Status error_;
-  std::vector<bool> batched_;                 // of each value
-  std::map<ValueId, WeightedSum> loss_sums_;  // results of loss functions
-  std::map<std::string, int> dropout_sites_;  // how many of each scope
-  std::map<std::string, RowWeights> row_weights_;
+  std::vector<bool> batched_;                      // of each value
+  std::map<ValueId, WeightedSum> loss_sums_;       // results of loss functions
+  std::map<std::string, int> dropout_sites_;       // how many of each scope
+  std::map<std::string, RowWeights> row_weights_;  // by rows a sample and mask
+  std::map<ValueId, ValueId> weight_sums_;         // of each tensor of weights
 };
 
 }  // namespace lockstep::graph

@@ -41,11 +41,14 @@ bool Builder::RowsOf(absl::string_view op, const Shape& rows, Tensor mask, RowWe
   }
   const ValueId counted = mask.valid() ? row_weight.id : graph_.sample_weight;
   if (!ok()) return false;
-  const Tensor total = Op("weight_sum", OpKind::kReduceSum,
-                          SumOfAll(graph_.type(counted).shape.NumElements()), {Tensor{counted}}, false);
-  if (!total.valid()) return false;
+  ValueId& total = weight_sums_.emplace(counted, kNoValue).first->second;
+  if (total == kNoValue) {
+    const int64_t elements = graph_.type(counted).shape.NumElements();
+    total = Op("weight_sum", OpKind::kReduceSum, SumOfAll(elements), {Tensor{counted}}, false).id;
+  }
+  if (!ok()) return false;
   weights->rows = row_weight.id;
-  weights->denominator.weight = total.id;
+  weights->denominator.weight = total;
   weights->denominator.weight_scale = mask.valid() ? 1 : static_cast<double>(rows.NumElements());
   row_weights_[key] = *weights;
   return true;

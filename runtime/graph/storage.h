@@ -27,7 +27,7 @@ struct Storage {
   std::vector<Location> values;   // by value; views lie where their roots lie
   std::vector<Location> scratch;  // by node
   std::vector<int> buffers;       // by value: the arena buffer of a root, or -1. Values that reuse an input's
-                             // memory (in place) have the same buffer
+                                  // memory (in place) have the same buffer
   std::vector<BufferLife> lives;  // by buffer; steps are nodes
   MemoryPlan plan;
 };
