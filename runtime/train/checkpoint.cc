@@ -40,7 +40,7 @@ absl::Status CheckFile(const ManifestFile& entry, const SafetensorsFile& file,
   if (Crc32c(0, file.bytes().data(), view.header_bytes) != entry.header_crc32c) {
     return CheckpointError(absl::StrCat(entry.name, ": the header is damaged"));
   }
-  size_t found = 0;
+  int64_t found = 0;
   for (const NamedTensor& tensor : view.tensors) {
     const auto at = expected.find(tensor.name);
     if (at == expected.end() || at->second->file != entry.name) {
@@ -58,14 +58,18 @@ absl::Status CheckFile(const ManifestFile& entry, const SafetensorsFile& file,
           absl::StrCat(entry.name, ": tensor '", tensor.name, "' is damaged (its CRC-32C differs)"));
     }
   }
-  for (const auto& [name, want] : expected) {
-    if (want->file == entry.name && file.Find(name) == nullptr) {
-      return CheckpointError(absl::StrCat(entry.name, ": tensor '", name, "' is missing"));
-    }
+  if (!view.unreadable.empty()) {
+    return CheckpointError(
+        absl::StrCat(entry.name, ": tensor '", view.unreadable[0].name, "' is not in the manifest"));
   }
-  return found == view.tensors.size() && view.unreadable.empty()
-             ? absl::OkStatus()
-             : CheckpointError(absl::StrCat(entry.name, ": holds tensors that Lockstep did not write"));
+  // Names are unique on both sides, so something is missing exactly when the numbers differ.
+  for (const auto& [name, want] : expected) found -= want->file == entry.name ? 1 : 0;
+  if (found == 0) return absl::OkStatus();
+  for (const auto& [name, want] : expected) {
+    if (want->file != entry.name || file.Find(name) != nullptr) continue;
+    return CheckpointError(absl::StrCat(entry.name, ": tensor '", name, "' is missing"));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<SafetensorsFile> OpenChecked(FileSystem* fs, const std::string& folder,
@@ -166,7 +170,7 @@ absl::StatusOr<LoadedCheckpoint> LoadCheckpoint(FileSystem* fs, const std::strin
 absl::StatusOr<FoundCheckpoint> FindCheckpoint(FileSystem* fs, const std::string& run_folder) {
   const std::string folder = CheckpointsFolder(run_folder);
   FoundCheckpoint found;
-  ASSIGN_OR_RETURN(const auto steps, ListCheckpoints(fs, folder));
+  ASSIGN_OR_RETURN(const auto steps, ListCheckpointFolders(fs, folder));
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
     auto loaded = LoadCheckpoint(fs, CheckpointPath(folder, *step));
     if (loaded.ok() && loaded->manifest().step != *step) {

@@ -73,8 +73,13 @@ std::string ReplacedPath(const std::string& checkpoints_folder, int64_t step) {
   return Prefixed(checkpoints_folder, kReplacedPrefix, step);
 }
 
+absl::StatusOr<std::vector<int64_t>> ListCheckpointFolders(FileSystem* fs,
+                                                           const std::string& checkpoints_folder) {
+  return StepsNamed(fs, checkpoints_folder, "");
+}
+
 absl::StatusOr<std::vector<int64_t>> ListCheckpoints(FileSystem* fs, const std::string& checkpoints_folder) {
-  ASSIGN_OR_RETURN(std::vector<int64_t> steps, StepsNamed(fs, checkpoints_folder, ""));
+  ASSIGN_OR_RETURN(std::vector<int64_t> steps, ListCheckpointFolders(fs, checkpoints_folder));
   const auto incomplete = [&](int64_t step) {
     return !fs->Exists(JoinPath(CheckpointPath(checkpoints_folder, step), kManifestName));
   };
@@ -118,7 +123,7 @@ absl::Status DeleteTemporary(FileSystem* fs, const std::string& checkpoints_fold
 
 absl::StatusOr<std::vector<std::string>> SetAsideAfter(FileSystem* fs, const std::string& checkpoints_folder,
                                                        int64_t step) {
-  ASSIGN_OR_RETURN(const auto steps, StepsNamed(fs, checkpoints_folder, ""));
+  ASSIGN_OR_RETURN(const auto steps, ListCheckpointFolders(fs, checkpoints_folder));
   std::vector<std::string> paths;
   for (const int64_t later : steps) {
     if (later <= step) continue;

@@ -26,7 +26,11 @@ std::string CheckpointPath(const std::string& checkpoints_folder, int64_t step);
 std::string TemporaryPath(const std::string& checkpoints_folder, int64_t step);
 std::string ReplacedPath(const std::string& checkpoints_folder, int64_t step);
 
-// Steps of the folders that bear a checkpoint's name and hold a manifest, ascending; empty where the folder
+// Steps of the folders that bear a checkpoint's name, ascending; empty where the folder is missing.
+absl::StatusOr<std::vector<int64_t>> ListCheckpointFolders(FileSystem* fs,
+                                                           const std::string& checkpoints_folder);
+
+// Of those, the ones that hold a manifest, ascending; empty where the folder
 // is missing.
 absl::StatusOr<std::vector<int64_t>> ListCheckpoints(FileSystem* fs, const std::string& checkpoints_folder);
 

@@ -76,7 +76,6 @@ absl::Status WriteManifest(FileSystem* fs, const std::string& folder, const Mani
   RETURN_IF_ERROR(file->Append(text));
   RETURN_IF_ERROR(file->Sync());
   RETURN_IF_ERROR(file->Close());
-  *size_bytes = text.size();
   for (const ManifestFile& part : manifest.files) *size_bytes += part.size_bytes;
   return absl::OkStatus();
 }
@@ -97,10 +96,12 @@ absl::Status Commit(FileSystem* fs, const std::string& folder, int64_t step) {
 }
 
 // Whether the same state is there already, whole: a resumed run that reaches the step of a later checkpoint.
-bool AlreadyThere(FileSystem* fs, const SaveOutcome& outcome) {
-  if (!fs->Exists(outcome.path)) return false;
-  const auto loaded = LoadCheckpoint(fs, outcome.path);
-  return loaded.ok() && loaded->manifest().state_sha256 == outcome.hashes.state_sha256;
+bool AlreadyThere(FileSystem* fs, SaveOutcome* outcome) {
+  if (!fs->Exists(outcome->path)) return false;
+  const auto loaded = LoadCheckpoint(fs, outcome->path);
+  if (!loaded.ok() || loaded->manifest().state_sha256 != outcome->hashes.state_sha256) return false;
+  for (const ManifestFile& file : loaded->manifest().files) outcome->size_bytes += file.size_bytes;
+  return true;
 }
 
 absl::Status WriteAndCommit(const CheckpointWriterOptions& options, Manifest manifest,
@@ -142,7 +143,7 @@ SaveOutcome SaveCheckpoint(const CheckpointWriterOptions& options, Manifest mani
   manifest.format_version = kCheckpointFormatVersion;
   if (manifest.wall_time.empty())
     manifest.wall_time = absl::FormatTime(absl::RFC3339_sec, absl::Now(), absl::UTCTimeZone());
-  if (AlreadyThere(options.fs, outcome)) {
+  if (AlreadyThere(options.fs, &outcome)) {
     if (options.before_commit) outcome.status = options.before_commit(manifest.step);
   } else {
     outcome.status = WriteAndCommit(options, std::move(manifest), tensors, &outcome);

@@ -25,9 +25,9 @@ struct SaveOutcome {
   absl::Status status;        // not OK: a CheckpointError with the disk's reason; older checkpoints are whole
   absl::Status after_commit;  // not OK: the checkpoint is safe, but `best` or pruning failed
   std::string path;
-  StateHashes hashes;  // filled in even where the disk failed
-  uint64_t size_bytes = 0;
-  double seconds = 0;  // in the background
+  StateHashes hashes;       // filled in even where the disk failed
+  uint64_t size_bytes = 0;  // of the tensor files
+  double seconds = 0;       // in the background
 };
 
 struct CheckpointWriterOptions {

@@ -23,7 +23,6 @@ absl::StatusOr<std::unique_ptr<LineLog>> LineLog::Open(FileSystem* fs, const std
 absl::Status LineLog::Append(absl::string_view line) {
   absl::MutexLock lock(&mutex_);
   if (pending_.size() + line.size() > kMaxPendingBytes) {
-    lost_ = true;
     return absl::ResourceExhaustedError(
         absl::StrCat(path_, ": a line is lost, for 64 MiB of lines wait already for the disk to take them"));
   }
@@ -50,11 +49,8 @@ absl::Status LineLog::Sync() {
   {
     absl::MutexLock lock(&mutex_);
     RETURN_IF_ERROR(Flush());
-    if (lost_)
-      return CheckpointError(absl::StrCat(path_, " lacks lines that were lost when the disk was full"));
   }
-  // A handle of its own, so that steps are not held up by the disk: fsync covers the whole file whoever wrote
-  // it.
+  // Through a handle of its own, so that steps are not held up by the disk: fsync covers the whole file.
   ASSIGN_OR_RETURN(auto file, fs_->OpenForAppend(path_));
   RETURN_IF_ERROR(file->Sync());
   return file->Close();

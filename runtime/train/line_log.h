@@ -35,7 +35,6 @@ class LineLog {
   std::unique_ptr<WritableFile> file_ ABSL_GUARDED_BY(mutex_);
   uint64_t good_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // whole lines in the file
   bool torn_ ABSL_GUARDED_BY(mutex_) = false;        // there may be more than good_bytes_ in it
-  bool lost_ ABSL_GUARDED_BY(mutex_) = false;        // lines had to be given up
   std::string pending_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -38,7 +38,8 @@ class FirstError final : public pb::io::ErrorCollector {
 
 void CountersToProto(const Counters& counters, CheckpointManifest* message) {
   for (const auto& [name, value] : counters) {
-    auto& counter = (*message->mutable_counters())[name];
+    auto& counter = *message->add_counters();
+    counter.set_name(name);
     if (const auto* integer = std::get_if<int64_t>(&value)) {
       counter.set_integer(*integer);
     } else if (const auto* real = std::get_if<double>(&value)) {
@@ -77,7 +78,11 @@ CheckpointManifest ToProto(const Manifest& manifest) {
   message.set_train_seconds(manifest.train_seconds);
   message.set_build_id(manifest.build_id);
   message.set_wall_time(manifest.wall_time);
-  for (const auto& [name, value] : manifest.metrics) (*message.mutable_metrics())[name] = value;
+  for (const auto& [name, value] : manifest.metrics) {
+    auto* metric = message.add_metrics();
+    metric->set_name(name);
+    metric->set_value(value);
+  }
   CountersToProto(manifest.counters, &message);
   for (const ManifestFile& file : manifest.files) {
     auto* entry = message.add_files();
@@ -133,8 +138,9 @@ absl::StatusOr<Manifest> FromProto(const CheckpointManifest& message) {
   manifest.train_seconds = message.train_seconds();
   manifest.build_id = message.build_id();
   manifest.wall_time = message.wall_time();
-  for (const auto& [name, value] : message.metrics()) manifest.metrics[name] = value;
-  for (const auto& [name, value] : message.counters()) manifest.counters[name] = CounterFromProto(value);
+  for (const auto& metric : message.metrics()) manifest.metrics[metric.name()] = metric.value();
+  for (const auto& counter : message.counters())
+    manifest.counters[counter.name()] = CounterFromProto(counter);
   for (const auto& file : message.files()) {
     manifest.files.push_back({file.name(), file.size_bytes(), file.header_crc32c()});
   }

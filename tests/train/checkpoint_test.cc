@@ -130,6 +130,19 @@ TEST_F(CheckpointTest, AFileOfAnotherStepFallsBack) {
   EXPECT_EQ(Found(), 1);
 }
 
+TEST_F(CheckpointTest, AMissingFileFallsBackAndIsNamed) {
+  for (const char* name : {kManifestName, kModelName, kOptimizerName}) {
+    const std::string bytes = Read(FileOf(2, name));
+    ASSERT_TRUE(fs_.Delete(FileOf(2, name)).ok());
+    const auto found = FindCheckpoint(&fs_, "run");
+    ASSERT_TRUE(found.ok()) << found.status();
+    EXPECT_EQ(found->checkpoint->manifest().step, 1);
+    ASSERT_THAT(found->rejected, SizeIs(1));
+    EXPECT_THAT(found->rejected[0].reason, HasSubstr(name));
+    Write(FileOf(2, name), bytes);
+  }
+}
+
 TEST_F(CheckpointTest, AFolderUnderAWrongNameFallsBack) {
   ASSERT_TRUE(fs_.Rename("run/checkpoints/step-00000002", "run/checkpoints/step-00000009").ok());
   EXPECT_EQ(Found(), 1);
