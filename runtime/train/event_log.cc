@@ -12,18 +12,17 @@ using Scalars = std::vector<std::pair<std::string, double>>;
 
 class EventLog final : public Observer {
  public:
-  EventLog(FileSystem* fs, std::string folder, Logger* logger)
-      : fs_(fs), folder_(std::move(folder)), logger_(logger) {}
+  EventLog(FileSystem* fs, std::string folder, int64_t first_step, Logger* logger)
+      : fs_(fs), folder_(std::move(folder)), first_step_(first_step), logger_(logger) {}
 
   void OnStep(const StepMetrics& metrics, absl::Span<const int64_t>) override {
-    const double step_seconds = metrics.step_seconds > 0 ? metrics.step_seconds : 1;
     Write(metrics.step, {{"train/loss", metrics.loss},
                          {"train/lr", metrics.lr},
                          {"train/grad_norm", metrics.grad_norm},
                          {"speed/samples_per_second", metrics.samples_per_second},
                          {"speed/step_seconds", metrics.step_seconds},
-                         {"speed/comm_share", metrics.comm_seconds / step_seconds},
-                         {"speed/data_wait_share", metrics.data_wait_seconds / step_seconds}});
+                         {"speed/comm_seconds", metrics.comm_seconds},
+                         {"speed/data_wait_seconds", metrics.data_wait_seconds}});
   }
 
   void OnEval(const EvalMetrics& metrics) override {
@@ -37,11 +36,10 @@ class EventLog final : public Observer {
   }
 
  private:
-  // The file is made at the first event, whose step tells TensorBoard what older files must not show any
-  // more.
+  // The file is made at the first event, so that a run that does not get there leaves none.
   absl::Status TryWrite(int64_t step, const Scalars& scalars) {
     if (writer_ == nullptr) {
-      ASSIGN_OR_RETURN(writer_, data::EventWriter::Create(fs_, folder_, step));
+      ASSIGN_OR_RETURN(writer_, data::EventWriter::Create(fs_, folder_, first_step_));
     }
     return writer_->AddScalars(step, scalars);
   }
@@ -59,6 +57,7 @@ class EventLog final : public Observer {
 
   FileSystem* const fs_;
   const std::string folder_;
+  const int64_t first_step_;
   Logger* const logger_;
   std::unique_ptr<data::EventWriter> writer_;
   bool given_up_ = false;
@@ -67,8 +66,8 @@ class EventLog final : public Observer {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Observer>> OpenEventLog(FileSystem* fs, const std::string& folder,
-                                                       Logger* logger) {
-  return std::make_unique<EventLog>(fs, folder, logger);
+                                                       int64_t step, Logger* logger) {
+  return std::make_unique<EventLog>(fs, folder, step + 1, logger);
 }
 
 }  // namespace lockstep::train

@@ -22,7 +22,7 @@ StepMetrics Step(int64_t step) {
 TEST(EventLog, WritesOneFileThatHoldsTheTags) {
   testing::MemoryFileSystem fs;
   const auto logger = MakeNullLogger();
-  auto log = OpenEventLog(&fs, "run/events", logger.get()).value();
+  auto log = OpenEventLog(&fs, "run/events", 10, logger.get()).value();
   log->OnStep(Step(11), {});
   log->OnEval({11, {{"accuracy", 0.5}}});
   log->OnEnd();
@@ -42,7 +42,7 @@ TEST(EventLog, AFullDiskEndsTheEventsAndNothingElse) {
   } logger;
   testing::MemoryFileSystem memory;
   testing::FaultyFileSystem fs(&memory);
-  auto log = OpenEventLog(&fs, "run/events", &logger).value();
+  auto log = OpenEventLog(&fs, "run/events", 0, &logger).value();
   fs.FailAt(1, absl::ResourceExhaustedError("no space"), testing::FaultyFileSystem::Kind::kFromThenOn);
   for (int64_t step = 1; step <= 5; ++step) log->OnStep(Step(step), {});
   EXPECT_TRUE(log->Sync().ok()) << "checkpoints do not wait for events";
