@@ -1,0 +1,64 @@
+#include "runtime/data/record_errors.h"
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_format.h"
+
+namespace lockstep::data {
+namespace {
+
+// What a file that does not begin with a record probably is; empty when nothing is known.
+std::string GuessFormat(absl::string_view bytes) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(bytes[i]); };
+  const std::string decompress =
+      " compressed as a whole; compressed record files cannot be read yet: decompress it";
+  if (bytes.size() >= 2 && byte(0) == 0x1f && byte(1) == 0x8b) return "it is GZIP" + decompress;
+  if (bytes.size() >= 2 && byte(0) == 0x78 && (byte(0) * 256 + byte(1)) % 31 == 0)
+    return "it looks ZLIB" + decompress;
+  if (absl::StartsWith(bytes, absl::string_view("\x28\xb5\x2f\xfd", 4))) return "it is ZSTD" + decompress;
+  if (absl::StartsWith(bytes, "PK\x03\x04")) return "it is a ZIP archive";
+  return "it is not a TFRecord file, or damaged from its first byte";
+}
+
+}  // namespace
+
+absl::Status HeaderError(const std::string& path, absl::string_view bytes, uint64_t offset, int64_t record) {
+  const uint64_t rest = bytes.size() - offset;
+  const bool whole_header = rest >= kRecordHeaderBytes;
+  const char* header = bytes.data() + offset;
+  if (whole_header && MaskedCrcOf(header, 8) == LoadU32(header + 8)) {
+    return DataError(
+        absl::StrFormat("%s is cut short: record %d at byte %u has a payload of %u bytes, and the file "
+                        "ends %u bytes after its start",
+                        path, record, offset, LoadU64(header), rest));
+  }
+  if (offset == 0 && (whole_header || rest >= 4)) {
+    const std::string guess = GuessFormat(bytes);
+    if (!whole_header) return DataError(absl::StrFormat("%s has only %u bytes: %s", path, rest, guess));
+    return DataError(
+        absl::StrFormat("%s: %s (record 0 at byte 0: the length %u has the stored checksum %08x, computed "
+                        "%08x)",
+                        path, guess, LoadU64(header), LoadU32(header + 8), MaskedCrcOf(header, 8)));
+  }
+  if (!whole_header) {
+    return DataError(
+        absl::StrFormat("%s is cut short: record %d begins at byte %u, and the file ends %u bytes later, "
+                        "within its header",
+                        path, record, offset, rest));
+  }
+  return DataError(
+      absl::StrFormat("%s, byte %u, record %d: the length is damaged (%u; checksum stored %08x, computed "
+                      "%08x); nothing behind it can be found",
+                      path, offset, record, LoadU64(header), LoadU32(header + 8), MaskedCrcOf(header, 8)));
+}
+
+absl::Status PayloadError(const std::string& path, absl::string_view bytes, uint64_t offset, int64_t record) {
+  const char* header = bytes.data() + offset;
+  const uint64_t length = LoadU64(header);
+  const char* payload = header + kRecordHeaderBytes;
+  return DataError(
+      absl::StrFormat("%s, byte %u, record %d: the payload of %u bytes is damaged (checksum stored %08x, "
+                      "computed %08x)",
+                      path, offset, record, length, LoadU32(payload + length), MaskedCrcOf(payload, length)));
+}
+
+}  // namespace lockstep::data
