@@ -38,6 +38,12 @@ void AddCommands(CLI::App& app, CommandContext& context) {
   AddCheckpointCommand(app, context);
   AddModelCommand(app, context);
   AddVersionCommand(app, context);
+  for (CLI::App* group : app.get_subcommands(nullptr)) {
+    const auto commands = group->get_subcommands(nullptr);
+    if (commands.empty() || !group->get_footer().empty()) continue;
+    group->footer(
+        absl::StrCat("Example:\n  lockstep ", group->get_name(), " ", commands[0]->get_name(), " --help"));
+  }
 }
 
 // The innermost command that the command line names, and how to call it: "lockstep records ls".
