@@ -101,7 +101,7 @@ def training_run():
 
     exported = os.path.join(FOLDER, "weights.safetensors")
     newest = sorted(glob.glob(os.path.join(folder, "checkpoints", "step-*")))[-1]
-    run("checkpoint", "export", newest, exported)
+    run("checkpoint", "export", newest, "-o", exported)
     check(weights_sha256(load_file(exported)) == result["weights_sha256"],
           "the exported weights do not hash to weights_sha256")
     print(f"safetensors reads the weights, and they hash to weights_sha256 {result['weights_sha256'][:12]}")
