@@ -1,7 +1,69 @@
 #include "comm/tcp/tcp_engine.h"
 
+#include <utility>
+#include <vector>
+
+#include "comm/p2p/collectives.h"
+#include "comm/tcp/tcp_transport.h"
+
 namespace lockstep::comm {
-absl::StatusOr<std::unique_ptr<Engine>> MakeTcpEngine(Meeting&, const TcpOptions&, Deadline) {
-  return absl::UnimplementedError("tcp is being written");
+namespace {
+
+class TcpEngine : public Engine {
+ public:
+  TcpEngine(std::unique_ptr<TcpTransport> transport, int rank, int size, std::string where)
+      : transport_(std::move(transport)),
+        collectives_(*transport_, rank, size),
+        rank_(rank),
+        size_(size),
+        where_(std::move(where)) {}
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  std::string backend() const override { return "tcp"; }
+  std::string Describe() const override { return absl::StrCat(size_, " ranks over tcp, ", where_); }
+  absl::Status Run(const Call& call, RunContext& context) override {
+    transport_->Enter(context);
+    return collectives_.Run(call, context);
+  }
+  absl::StatusOr<PeerBuffer> AllocatePeerBuffer(size_t size_bytes) override {
+    return AllocatePlainBuffer(size_bytes);
+  }
+  void Interrupt(const absl::Status& reason) override { transport_->Interrupt(reason); }
+  void ReportFailure(const absl::Status& reason) override { transport_->ReportFailure(reason); }
+
+ private:
+  const std::unique_ptr<TcpTransport> transport_;
+  P2pCollectives collectives_;
+  const int rank_, size_;
+  const std::string where_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Engine>> MakeTcpEngine(Meeting& meeting, const TcpOptions& options,
+                                                      Deadline deadline) {
+  auto transport = std::make_unique<TcpTransport>(
+      HandshakeIdentity{meeting.rank(), options.generation, meeting.secret()}, meeting.size());
+  auto address = ListenAddress(options.loopback, options.interface);
+  const absl::Status status = address.ok() ? transport->Listen(*address) : address.status();
+  // Who cannot listen still comes to the meeting, so that the others hear why.
+  ASSIGN_OR_RETURN(auto endpoints, meeting.Exchange(absl::StrCat("tcp/", options.generation),
+                                                    status.ok() ? "+" + transport->endpoint()
+                                                                : absl::StrCat("-", status.message()),
+                                                    deadline));
+  if (!status.ok()) return status;
+  for (int rank = 0; rank < meeting.size(); ++rank) {
+    if (endpoints[rank].empty() || endpoints[rank][0] != '+') {
+      return PeerError(absl::StrCat("rank ", rank, " reports: ", endpoints[rank].substr(0, 1000)));
+    }
+    endpoints[rank].erase(0, 1);
+  }
+  transport->SetEndpoints(std::move(endpoints));
+  const std::string where =
+      options.loopback ? "on this machine (loopback)" : absl::StrCat("listening on ", *address);
+  return std::unique_ptr<Engine>(
+      std::make_unique<TcpEngine>(std::move(transport), meeting.rank(), meeting.size(), where));
 }
+
 }  // namespace lockstep::comm

@@ -1,0 +1,50 @@
+// What travels on a connection once both ends are known: frames of header, payload and trailer. Little-endian
+// machines of one kind only; the magic number of another kind differs.
+#ifndef LOCKSTEP_COMM_TCP_FRAME_H_
+#define LOCKSTEP_COMM_TCP_FRAME_H_
+
+#include <cstdint>
+
+#include "comm/call.h"
+
+namespace lockstep::comm {
+
+enum class FrameKind : uint32_t {
+  kMessage = 1,
+  kFailure = 2,  // payload: FailureNote, then the text. The sender fails and sends nothing more
+  kGoodbye = 3,  // no payload. The sender closes its communicator in good order
+};
+
+struct FrameHeader {
+  uint32_t magic;
+  FrameKind kind;
+  uint64_t generation;
+  CallDescriptor descriptor;  // of the sender's call
+  uint64_t payload_bytes;
+  uint32_t header_crc;  // CRC-32C of everything above
+  uint32_t flags;       // 0; room for compression
+};
+static_assert(sizeof(FrameHeader) == 64);
+
+// Behind the payload, so that a sender that fails half-way can say so: the stream stays in step, and the
+// receiver hears the reason in the frame that follows.
+struct FrameTrailer {
+  uint32_t payload_crc;  // 0: not computed
+  uint32_t aborted;      // 1: the payload is void
+};
+static_assert(sizeof(FrameTrailer) == 8);
+
+struct FailureNote {
+  int32_t trouble;
+  int32_t code;
+};
+inline constexpr size_t kMaxFailureBytes = 2048;
+
+FrameHeader MakeHeader(FrameKind kind, uint64_t generation, const CallDescriptor& descriptor,
+                       uint64_t payload_bytes);
+// Whether a received header is one: magic, CRC, known kind, and a failure of bounded size. Error: PeerError.
+absl::Status CheckHeader(const FrameHeader& header, uint64_t generation);
+
+}  // namespace lockstep::comm
+
+#endif  // LOCKSTEP_COMM_TCP_FRAME_H_

@@ -1,0 +1,155 @@
+#include "comm/tcp/listener.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "runtime/core/thread.h"
+
+namespace lockstep::comm {
+namespace {
+
+constexpr size_t kSpareSeats = 64;  // for strangers, beside those of the ranks
+constexpr absl::Duration kHandshakeTime = absl::Seconds(5);
+
+struct FreeAddress {
+  void operator()(addrinfo* info) const { freeaddrinfo(info); }
+};
+
+// Numeric hosts only: names were resolved where they were found.
+absl::StatusOr<std::unique_ptr<addrinfo, FreeAddress>> Resolve(const std::string& host,
+                                                               const std::string& port) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  const int error = getaddrinfo(host.c_str(), port.c_str(), &hints, &found);
+  if (error != 0) return PeerError(absl::StrCat("address ", host, " port ", port, ": ", gai_strerror(error)));
+  return std::unique_ptr<addrinfo, FreeAddress>(found);
+}
+
+}  // namespace
+
+void TuneSocket(int fd) {
+  const int on = 1, idle_s = 10, interval_s = 5, probes = 3;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  // A machine that vanished without a word is noticed even between collectives.
+  setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+}
+
+absl::StatusOr<Fd> ConnectTcp(const std::string& endpoint, Deadline deadline, int interrupt_fd) {
+  const size_t colon = endpoint.rfind(':');
+  if (colon == std::string::npos) return PeerError(absl::StrCat("'", endpoint, "' is no address"));
+  std::string host = endpoint.substr(0, colon);
+  if (absl::StartsWith(host, "[")) host = host.substr(1, host.size() - 2);
+  ASSIGN_OR_RETURN(const auto address, Resolve(host, endpoint.substr(colon + 1)));
+  Fd fd(socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.valid()) return PeerError(ErrnoText("socket", errno));
+  if (connect(fd.get(), address->ai_addr, address->ai_addrlen) != 0) {
+    if (errno != EINPROGRESS) return PeerError(ErrnoText(endpoint, errno));
+    pollfd polled[2] = {{fd.get(), POLLOUT, 0}, {interrupt_fd, POLLIN, 0}};
+    while (polled[0].revents == 0) {
+      const int left_ms =
+          static_cast<int>(std::min<int64_t>(absl::ToInt64Milliseconds(deadline.Left()) + 1, 1000));
+      poll(polled, 2, left_ms);
+      if (polled[1].revents != 0) return absl::CancelledError("interrupted");
+      if (polled[0].revents == 0 && deadline.Passed()) {
+        return DeadlineError(absl::StrCat(endpoint, " did not answer before the deadline"));
+      }
+    }
+    int error = 0;
+    socklen_t length = sizeof error;
+    getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &length);
+    if (error != 0) return PeerError(ErrnoText(endpoint, error));
+  }
+  TuneSocket(fd.get());
+  return fd;
+}
+
+absl::StatusOr<std::unique_ptr<TcpListener>> TcpListener::Make(const std::string& address,
+                                                               HandshakeIdentity self, int size,
+                                                               std::function<void()> on_peer) {
+  std::unique_ptr<TcpListener> made(new TcpListener(std::move(self), size, std::move(on_peer)));
+  ASSIGN_OR_RETURN(const auto info, Resolve(address, "0"));
+  made->listener_ = Fd(socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  made->stop_ = Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  const int fd = made->listener_.get();
+  sockaddr_storage bound{};
+  socklen_t length = sizeof bound;
+  if (fd < 0 || bind(fd, info->ai_addr, info->ai_addrlen) != 0 || listen(fd, 512) != 0 ||
+      getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &length) != 0) {
+    return PeerError(ErrnoText(absl::StrCat("cannot listen on ", address), errno));
+  }
+  const bool six = bound.ss_family == AF_INET6;
+  const uint16_t port = ntohs(six ? reinterpret_cast<const sockaddr_in6*>(&bound)->sin6_port
+                                  : reinterpret_cast<const sockaddr_in*>(&bound)->sin_port);
+  made->endpoint_ = six ? absl::StrCat("[", address, "]:", port) : absl::StrCat(address, ":", port);
+  made->thread_ = std::thread(&TcpListener::Loop, made.get());
+  return made;
+}
+
+TcpListener::~TcpListener() {
+  if (!thread_.joinable()) return;
+  const uint64_t one = 1;
+  if (write(stop_.get(), &one, sizeof one) == sizeof one) thread_.join();
+}
+
+std::map<int, Fd> TcpListener::TakePeers() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return std::exchange(peers_, {});
+}
+
+void TcpListener::Accept(std::vector<Caller>& callers) {
+  while (true) {
+    Fd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!fd.valid()) return;
+    if (callers.size() >= kSpareSeats + 2 * static_cast<size_t>(size_))
+      callers.erase(callers.begin());  // the oldest has had its chance
+    TuneSocket(fd.get());
+    callers.push_back({ListenerHandshake(std::move(fd), &self_, size_), Deadline::After(kHandshakeTime)});
+  }
+}
+
+void TcpListener::Admit(ListenerHandshake handshake) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    peers_.emplace(handshake.peer(), handshake.TakeFd());
+  }
+  on_peer_();
+}
+
+void TcpListener::Loop() {
+  NameThread("lockstep-listen");
+  std::vector<Caller> callers;
+  while (true) {
+    std::vector<pollfd> polled{{stop_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
+    for (const Caller& caller : callers) polled.push_back({caller.handshake.fd(), POLLIN, 0});
+    poll(polled.data(), polled.size(), callers.empty() ? -1 : 200);
+    if (polled[0].revents != 0) return;
+    std::vector<Caller> remaining;
+    for (size_t i = 0; i < callers.size(); ++i) {
+      auto outcome = ListenerHandshake::Outcome::kGoesOn;
+      if (polled[i + 2].revents != 0) outcome = callers[i].handshake.Advance();
+      if (outcome == ListenerHandshake::Outcome::kDone) {
+        Admit(std::move(callers[i].handshake));
+      } else if (outcome == ListenerHandshake::Outcome::kGoesOn && !callers[i].deadline.Passed()) {
+        remaining.push_back(std::move(callers[i]));
+      }
+    }
+    callers = std::move(remaining);
+    if (polled[1].revents != 0) Accept(callers);
+  }
+}
+
+}  // namespace lockstep::comm

@@ -1,0 +1,227 @@
+#include "comm/tcp/tcp_transport.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <deque>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_join.h"
+
+namespace lockstep::comm {
+namespace {
+
+constexpr absl::Duration kReportTime = absl::Milliseconds(500);
+constexpr int kLookMs = 100;  // between looks at the deadline
+
+void Signal(const Fd& fd) {
+  const uint64_t one = 1;
+  while (write(fd.get(), &one, sizeof one) < 0 && errno == EINTR) {
+  }
+}
+
+void Drain(const Fd& fd) {
+  uint64_t count;
+  while (read(fd.get(), &count, sizeof count) == sizeof count) {
+  }
+}
+
+}  // namespace
+
+// What is still to do, for each peer in order.
+struct TcpTransport::Queues {
+  std::vector<std::deque<const Outgoing*>> out;
+  std::vector<std::deque<const Incoming*>> in;
+  size_t left = 0;  // messages not complete
+
+  bool Needs(int peer) const { return !out[peer].empty() || !in[peer].empty(); }
+};
+
+TcpTransport::TcpTransport(HandshakeIdentity self, int size)
+    : self_(std::move(self)),
+      size_(size),
+      links_(size),
+      wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      interrupt_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+
+TcpTransport::~TcpTransport() {
+  listener_.reset();
+  for (const auto& link : links_) {
+    if (link == nullptr || link->sending() || link->closed()) continue;
+    link->StartSend(MakeHeader(FrameKind::kGoodbye, self_.generation, {}, 0), nullptr);
+    link->AdvanceSend().IgnoreError();
+  }
+}
+
+absl::Status TcpTransport::Listen(const std::string& address) {
+  ASSIGN_OR_RETURN(listener_, TcpListener::Make(address, self_, size_, [this] { Signal(wake_); }));
+  return absl::OkStatus();
+}
+
+absl::Status TcpTransport::Connect(int peer) {
+  const Deadline deadline = context_->clock.deadline();
+  auto fd = ConnectTcp(endpoints_[peer], deadline, interrupt_.get());
+  absl::Status status = fd.status();
+  if (fd.ok()) status = CallPeer(fd->get(), self_, peer, deadline, interrupt_.get());
+  if (absl::IsCancelled(status)) return Interruption();
+  if (!status.ok())
+    return Annotate(status, absl::StrCat("connecting to rank ", peer, " at ", endpoints_[peer]));
+  links_[peer] = std::make_unique<TcpLink>(*std::move(fd), self_.rank, peer, self_.generation);
+  return absl::OkStatus();
+}
+
+void TcpTransport::AdoptCallers() {
+  Drain(wake_);
+  for (auto& [peer, fd] : listener_->TakePeers()) {
+    // A second connection of a peer that has one is not ours to trust more than the first.
+    if (links_[peer] == nullptr) {
+      links_[peer] = std::make_unique<TcpLink>(std::move(fd), self_.rank, peer, self_.generation);
+    }
+  }
+}
+
+absl::Status TcpTransport::Exchange(absl::Span<const Outgoing> sends, absl::Span<const Incoming> recvs,
+                                    const char* phase) {
+  Queues queues;
+  queues.out.resize(size_);
+  queues.in.resize(size_);
+  queues.left = sends.size() + recvs.size();
+  for (const Outgoing& send : sends) queues.out[send.to].push_back(&send);
+  for (const Incoming& recv : recvs) queues.in[recv.from].push_back(&recv);
+  for (int peer = 0; peer < self_.rank; ++peer) {
+    if (!queues.Needs(peer) || links_[peer] != nullptr) continue;
+    const absl::Status status = Connect(peer);
+    if (!status.ok()) return Annotate(status, absl::StrCat("phase '", phase, "'"));
+  }
+  while (queues.left > 0) {
+    bool moved = false;
+    const absl::Status status = Advance(queues, moved);
+    if (!status.ok()) return Annotate(status, absl::StrCat("phase '", phase, "'"));
+    if (queues.left > 0 && !moved) RETURN_IF_ERROR(AwaitSomething(queues, phase));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TcpTransport::Advance(Queues& queues, bool& moved) {
+  for (int peer = 0; peer < size_; ++peer) {
+    if (links_[peer] != nullptr && queues.Needs(peer))
+      RETURN_IF_ERROR(AdvanceLink(*links_[peer], queues, moved));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TcpTransport::AdvanceLink(TcpLink& link, Queues& queues, bool& moved) {
+  auto& out = queues.out[link.peer()];
+  auto& in = queues.in[link.peer()];
+  while (!out.empty()) {
+    if (!link.sending()) {
+      const Outgoing& send = *out.front();
+      link.StartSend(MakeHeader(FrameKind::kMessage, self_.generation, send.descriptor, send.size_bytes),
+                     send.data);
+    }
+    ASSIGN_OR_RETURN(const bool some, link.AdvanceSend());
+    moved = moved || some;
+    if (link.sending()) break;
+    out.pop_front();
+    --queues.left;
+  }
+  // Heard even where nothing is expected: a peer that fails says so to everyone.
+  do {
+    bool done = false;
+    ASSIGN_OR_RETURN(const bool some, link.AdvanceRecv(in.empty() ? nullptr : in.front(), done));
+    moved = moved || some;
+    if (!done) break;
+    in.pop_front();
+    --queues.left;
+  } while (!in.empty());
+  return absl::OkStatus();
+}
+
+absl::Status TcpTransport::AwaitSomething(const Queues& queues, const char* phase) {
+  std::vector<pollfd> polled{{wake_.get(), POLLIN, 0}, {interrupt_.get(), POLLIN, 0}};
+  std::vector<int> peers;
+  for (int peer = 0; peer < size_; ++peer) {
+    const TcpLink* link = links_[peer].get();
+    if (link == nullptr || link->closed()) continue;
+    const bool unwanted = queues.in[peer].empty() && link->holding();
+    const short events = (unwanted ? 0 : POLLIN) | (queues.out[peer].empty() ? 0 : POLLOUT);
+    if (events == 0) continue;
+    polled.push_back({link->fd(), events, 0});
+    peers.push_back(peer);
+  }
+  const int left_ms = static_cast<int>(
+      std::min<int64_t>(absl::ToInt64Milliseconds(context_->clock.deadline().Left()) + 1, kLookMs));
+  if (poll(polled.data(), polled.size(), left_ms) < 0 && errno != EINTR)
+    return PeerError(ErrnoText("poll", errno));
+  if (interrupted_.load(std::memory_order_acquire)) return Interruption();
+  if (polled[0].revents != 0) AdoptCallers();
+  // Peers of this exchange are read by Advance; of the others only bad news is of interest.
+  for (size_t i = 0; i < peers.size(); ++i) {
+    if (polled[i + 2].revents == 0 || queues.Needs(peers[i])) continue;
+    bool done;
+    const auto heard = links_[peers[i]]->AdvanceRecv(nullptr, done);
+    if (!heard.ok()) return Annotate(heard.status(), absl::StrCat("phase '", phase, "'"));
+  }
+  if (!context_->clock.Passed()) return absl::OkStatus();
+  std::vector<int> awaited;
+  for (int peer = 0; peer < size_; ++peer) {
+    if (queues.Needs(peer)) awaited.push_back(peer);
+  }
+  return DeadlineError(absl::StrCat("phase '", phase, "' was not done within ",
+                                    absl::FormatDuration(context_->clock.allowed()), "; still awaited: rank ",
+                                    absl::StrJoin(awaited, ", ")));
+}
+
+absl::Status TcpTransport::Interruption() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return reason_.ok() ? PeerError("interrupted") : reason_;
+}
+
+void TcpTransport::Interrupt(const absl::Status& reason) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    reason_ = reason;
+  }
+  interrupted_.store(true, std::memory_order_release);
+  Signal(interrupt_);
+}
+
+// Completes or voids the frames in the making, then sends every connected peer the reason.
+void TcpTransport::ReportFailure(const absl::Status& reason) {
+  FailureNote note{static_cast<int32_t>(TroubleOf(reason)), static_cast<int32_t>(reason.code())};
+  std::string payload(reinterpret_cast<const char*>(&note), sizeof note);
+  absl::StrAppend(&payload, reason.message().substr(0, kMaxFailureBytes - sizeof note));
+  const FrameHeader header = MakeHeader(FrameKind::kFailure, self_.generation, {}, payload.size());
+  std::set<TcpLink*> voiding, telling;
+  for (const auto& link : links_) {
+    if (link == nullptr || link->closed()) continue;
+    link->VoidSend();
+    voiding.insert(link.get());
+  }
+  const Deadline deadline = Deadline::After(kReportTime);
+  while ((!voiding.empty() || !telling.empty()) && !deadline.Passed()) {
+    std::vector<pollfd> polled;
+    for (auto* links : {&voiding, &telling}) {
+      for (auto it = links->begin(); it != links->end();) {
+        TcpLink* link = *it;
+        const bool broken = !link->AdvanceSend().ok();
+        if (!broken && link->sending()) {
+          polled.push_back({link->fd(), POLLOUT, 0});
+          ++it;
+          continue;
+        }
+        it = links->erase(it);
+        if (broken || links == &telling) continue;
+        link->StartSend(header, payload.data());
+        telling.insert(link);
+      }
+    }
+    if (!polled.empty()) poll(polled.data(), polled.size(), 20);
+  }
+}
+
+}  // namespace lockstep::comm
