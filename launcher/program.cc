@@ -13,6 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "launcher/build_info.h"
 #include "launcher/command.h"
+#include "launcher/rank.h"
 #include "runtime/core/names.h"
 
 namespace lockstep::launcher {
@@ -112,7 +113,8 @@ int Parse(CLI::App& app, std::vector<std::string> words) {
   } catch (const CLI::Success& success) {  // --help, --version
     return app.exit(success);
   } catch (const CLI::ParseError& error) {
-    std::cerr << UsageError(app, error) << "\n";
+    const absl::StatusOr<comm::World> world = comm::WorldFromEnvironment();
+    if (!world.ok() || SpeaksForMachine(*world)) std::cerr << UsageError(app, error) << "\n";
     return static_cast<int>(Trouble::kConfig);
   }
 }

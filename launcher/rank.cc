@@ -1,16 +1,18 @@
 #include "launcher/rank.h"
 
-#include <cctype>
 #include <cstdlib>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "absl/time/clock.h"
 #include "launcher/parent_death.h"
 #include "runtime/core/thread.h"
 
 namespace lockstep::launcher {
 namespace {
+
+constexpr absl::Duration kMomentToSpeak = absl::Milliseconds(300);
 
 bool NamesARank(absl::string_view message) {
   if (!absl::ConsumePrefix(&message, "rank ")) return false;
@@ -33,10 +35,18 @@ absl::StatusOr<comm::World> BecomeRank() {
   return world;
 }
 
+bool SpeaksForMachine(const comm::World& world) {
+  if (world.local_rank == 0) return true;
+  absl::SleepFor(kMomentToSpeak);
+  return false;
+}
+
 absl::Status RankStatus(const absl::Status& status, const comm::World& world, CommandContext* context) {
   if (status.ok() || world.size == 1) return status;
-  if (!NamesARank(status.message())) return Annotate(status, absl::StrCat("rank ", world.rank));
-  if (world.rank == 0) return status;
+  const bool shared = NamesARank(status.message());
+  if (!shared && TroubleOf(status) != Trouble::kConfig)
+    return Annotate(status, absl::StrCat("rank ", world.rank));
+  if (shared ? world.rank == 0 : SpeaksForMachine(world)) return status;
   context->exit_code = ExitCodeOf(status);
   return absl::OkStatus();
 }
