@@ -198,6 +198,11 @@ size_t LaneProgram::arena_bytes() const { return impl_->storage.plan.arena_bytes
 double LaneProgram::flops() const { return impl_->flops; }
 int LaneProgram::num_operators() const { return static_cast<int>(impl_->steps.size()); }
 
+const std::string& LaneProgram::operator_name(int i) const { return impl_->graph.nodes[i].name; }
+absl::string_view LaneProgram::operator_kind(int i) const {
+  return kernels::NameOf(impl_->graph.nodes[i].kind);
+}
+
 std::string LaneProgram::Describe() const {
   const Impl& p = *impl_;
   std::string text = absl::StrCat(p.mode == Mode::kTrain ? "training" : "evaluation", " of ", micro_batch(),

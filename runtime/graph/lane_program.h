@@ -62,8 +62,10 @@ class LaneProgram {
 
   size_t arena_bytes() const;  // memory that each runner owns
   double flops() const;  // multiplications and additions of a micro-batch in matrix products and convolutions
-  int num_operators() const;     // what LaneRunner::operators_done advances by in a run
-  std::string Describe() const;  // sizes and the list of operators, for people
+  int num_operators() const;                      // what LaneRunner::operators_done advances by in a run
+  const std::string& operator_name(int i) const;  // "block.0.attn.linear+add"
+  absl::string_view operator_kind(int i) const;   // "Linear"
+  std::string Describe() const;                   // sizes and the list of operators, for people
 
  private:
   friend class LaneRunner;
@@ -93,8 +95,10 @@ struct LaneArgs {
   // the last write to its gradient in this run. May be null.
   const std::function<void(int entry)>* on_gradient_ready = nullptr;
   const std::atomic<bool>* cancelled = nullptr;  // looked at between operators; Run then returns Cancelled
-  bool check_finite =
-      false;  // look at every tensor; slow: for the second run after a loss that is not finite
+  // num_operators() entries or none: the time that each operator takes is added. For profiles and traces.
+  absl::Span<double> operator_seconds;
+  // Look at every tensor. Slow: for the second run after a loss that is not finite.
+  bool check_finite = false;
 };
 
 struct LaneSum {

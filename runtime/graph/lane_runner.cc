@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "runtime/core/clock.h"
 #include "runtime/graph/lane_program_impl.h"
 
 namespace lockstep::graph {
@@ -84,6 +85,9 @@ absl::Status LaneRunner::CheckArgs(const LaneArgs& args) const {
   for (size_t i = 0; i < args.inputs.size(); ++i) {
     RETURN_IF_ERROR(CheckBuffer(p.graph.inputs[i].name, args.inputs[i], 1));
   }
+  if (!args.operator_seconds.empty() && args.operator_seconds.size() != p.steps.size()) {
+    return absl::InvalidArgumentError("lane: operator_seconds needs one entry an operator");
+  }
   if (p.needs_positions && args.context.positions.size() != static_cast<size_t>(p.graph.micro_batch)) {
     return absl::InvalidArgumentError(absl::StrCat("lane: ", args.context.positions.size(), " positions for ",
                                                    p.graph.micro_batch, " samples; dropout needs them"));
@@ -106,7 +110,9 @@ absl::Status LaneRunner::RunStep(int number, const LaneArgs& args) {
   call.accumulate =
       step.write == Step::Write::kLater || (step.write == Step::Write::kFirst && args.accumulate);
   call.context = &args.context;
+  const double begin = args.operator_seconds.empty() ? 0 : MonotonicSeconds();
   step.kernel->Run(call);
+  if (!args.operator_seconds.empty()) args.operator_seconds[number] += MonotonicSeconds() - begin;
   operators_done_.store(operators_done_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   if (args.check_finite) RETURN_IF_ERROR(FindNonFinite(number));
   if (args.on_gradient_ready != nullptr) {
