@@ -30,7 +30,7 @@ int64_t EvalPlan::SamplesIn(int64_t chunk) const {
 }
 
 Batch::Batch(absl::Span<const InputSpec> inputs, int64_t micro_batch)
-    : weights_(micro_batch, 0.0f), positions_(micro_batch), samples_(micro_batch, -1) {
+    : weights_(micro_batch), positions_(micro_batch), samples_(micro_batch, -1) {
   for (const InputSpec& input : inputs) {
     inputs_.emplace_back(input.type.size_bytes() * static_cast<size_t>(micro_batch));
   }
@@ -75,7 +75,7 @@ absl::Status Batcher::FillEval(const EvalPlan& plan, int64_t chunk, Batch* batch
   SetPositions(plan.FirstSample(chunk), batch);
   for (int64_t i = 0; i < plan.micro_batch; ++i)
     batch->samples_[i] = i < count ? plan.FirstSample(chunk) + i : -1;
-  std::fill(batch->weights_.begin() + count, batch->weights_.end(), 0.0f);
+  std::fill(batch->weights_.data() + count, batch->weights_.data() + batch->weights_.size(), 0.0f);
   for (size_t k = 0; k < sample_bytes_.size(); ++k) {
     const size_t filled = static_cast<size_t>(count) * sample_bytes_[k];
     if (filled < batch->input_bytes(static_cast<int>(k))) {

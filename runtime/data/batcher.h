@@ -64,7 +64,7 @@ class Batch {
  private:
   friend class Batcher;
   std::vector<AlignedBytes> inputs_;
-  std::vector<float> weights_;
+  AlignedBuffer<float> weights_;
   std::vector<int64_t> positions_, samples_;
 };
 
