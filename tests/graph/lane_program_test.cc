@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -132,6 +133,24 @@ TEST_P(AnyModel, ASampleOfWeightZeroCountsForNothing) {
   for (int i = 0; i < 3; ++i) lane.sample_weights()[i] = 1;
   EXPECT_NEAR(lane.Run(), total.sum, 1e-5);
   EXPECT_EQ(lane.result().loss.weight, total.weight);
+}
+
+// Fusion, recomputation, in-place operators and the memory plan against plain operators.
+TEST(LaneProgram, OfRandomModelsDoesNotDependOnFusion) {
+  for (uint64_t seed = 0; seed < 80; ++seed) {
+    SCOPED_TRACE(absl::StrCat("seed ", seed));
+    const auto model = [&](Builder& b) { RandomModel(b, seed); };
+    LaneHarness fused(model, Options(2)), plain(model, Options(2, false));
+    ASSERT_TRUE(fused.ok() && plain.ok());
+    const double loss = plain.Run();
+    ASSERT_NEAR(fused.Run(), loss, 1e-4 + 1e-4 * std::fabs(loss));
+    for (const ParameterLayout::Entry& entry : plain.program().parameter_layout().entries) {
+      const absl::Span<float> a = fused.gradient(entry.name), b = plain.gradient(entry.name);
+      float scale = 1;
+      for (float g : b) scale = std::max(scale, std::fabs(g));
+      for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 2e-4 * scale) << entry.name << " " << i;
+    }
+  }
 }
 
 TEST(LaneProgram, WeightIsTheNumberOfRows) {

@@ -1,5 +1,9 @@
 #include "tests/graph/models.h"
 
+#include <algorithm>
+
+#include "runtime/core/rng.h"
+
 namespace lockstep::graph {
 
 Tensor Dense(Builder& b, absl::string_view scope, Tensor x, int64_t out, bool bias) {
@@ -96,6 +100,59 @@ void TinyEncoder(Builder& b) {
   const Tensor prediction = Dense(b, "out", x, 3);
   b.Loss(b.MeanSquaredError(prediction, b.Input("target", DType::kF32, {3})));
   b.Loss(b.Square(prediction), 0.01f);
+}
+
+void RandomModel(Builder& b, uint64_t seed) {
+  uint64_t counter = 0;
+  const auto draw = [&](uint64_t limit) { return Mix64(Mix64(seed) + counter++) % limit; };
+  const int64_t t = 3, c = 8;
+  std::vector<Tensor> pool = {b.Input("x", DType::kF32, {t, c})};
+  const auto pick = [&] { return pool[pool.size() - 1 - draw(std::min<uint64_t>(pool.size(), 4))]; };
+  const Tensor shared = b.Parameter("shared", {c, c}, Initializer::Normal(0.3f));
+  for (uint64_t i = 0, count = 3 + draw(25); i < count; ++i) {
+    auto scope = b.Scope("op", static_cast<int64_t>(i));
+    const Tensor x = pick();
+    switch (draw(11)) {
+      case 0:
+        pool.push_back(b.Linear(x, shared));
+        break;
+      case 1: {
+        const Tensor w = b.Parameter("w", {c, c}, Initializer::Normal(0.3f));
+        pool.push_back(b.Linear(x, w, b.Parameter("b", {c}, Initializer::Zeros())));
+        break;
+      }
+      case 2:
+        pool.push_back(b.Add(x, pick()));
+        break;
+      case 3:
+        pool.push_back(b.Mul(x, pick()));
+        break;
+      case 4:
+        pool.push_back(b.Relu(x));
+        break;
+      case 5:
+        pool.push_back(b.Gelu(x));
+        break;
+      case 6: {
+        const Tensor gamma = b.Parameter("gamma", {c}, Initializer::Ones());
+        pool.push_back(b.LayerNorm(x, gamma, b.Parameter("beta", {c}, Initializer::Zeros())));
+        break;
+      }
+      case 7:
+        pool.push_back(b.Softmax(x));
+        break;
+      case 8:
+        pool.push_back(b.Dropout(x, 0.2f));
+        break;
+      case 9:
+        pool.push_back(b.Reshape(b.Transpose(b.Reshape(x, {t, 2, 4}), {0, 2, 1}), {t, c}));
+        break;
+      default:
+        pool.push_back(
+            b.Sub(b.Concat({b.Slice(x, 1, 4, 4), b.Slice(pick(), 1, 0, 4)}, 1), b.Slice(shared, 0, 0, 1)));
+    }
+  }
+  b.Loss(b.Linear(b.Add(pool.back(), pick()), shared));
 }
 
 std::vector<NamedModel> TestModels() {

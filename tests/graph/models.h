@@ -22,6 +22,10 @@ void TinyEncoder(Builder& b);  // masked attention, layer norm after, squared er
 
 std::vector<NamedModel> TestModels();
 
+// Random operators on [3, 8] tensors with skips, tied weights and dropout, so that lives nest and cross. A
+// function of `seed`.
+void RandomModel(Builder& b, uint64_t seed);
+
 // Parameter helpers: weight [out, in] and bias under a scope.
 Tensor Dense(Builder& b, absl::string_view scope, Tensor x, int64_t out, bool bias = true);
 

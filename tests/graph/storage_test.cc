@@ -5,68 +5,14 @@
 #include <numeric>
 
 #include "kernels/kernel.h"
-#include "runtime/core/rng.h"
 #include "runtime/graph/autodiff.h"
 #include "runtime/graph/builder.h"
 #include "runtime/graph/fusion.h"
 #include "runtime/graph/sinks.h"
+#include "tests/graph/models.h"
 
 namespace lockstep::graph {
 namespace {
-
-// A model of random operators on [T, C] tensors with skips, so that lives nest and cross.
-void RandomModel(Builder& b, uint64_t seed) {
-  uint64_t counter = 0;
-  const auto draw = [&](uint64_t limit) { return Mix64(Mix64(seed) + counter++) % limit; };
-  const int64_t t = 3, c = 8;
-  std::vector<Tensor> pool = {b.Input("x", DType::kF32, {t, c})};
-  const auto pick = [&] { return pool[pool.size() - 1 - draw(std::min<uint64_t>(pool.size(), 4))]; };
-  const Tensor shared = b.Parameter("shared", {c, c}, Initializer::Normal(0.3f));
-  for (uint64_t i = 0, count = 3 + draw(25); i < count; ++i) {
-    auto scope = b.Scope("op", static_cast<int64_t>(i));
-    const Tensor x = pick();
-    switch (draw(11)) {
-      case 0:
-        pool.push_back(b.Linear(x, shared));
-        break;
-      case 1: {
-        const Tensor w = b.Parameter("w", {c, c}, Initializer::Normal(0.3f));
-        pool.push_back(b.Linear(x, w, b.Parameter("b", {c}, Initializer::Zeros())));
-        break;
-      }
-      case 2:
-        pool.push_back(b.Add(x, pick()));
-        break;
-      case 3:
-        pool.push_back(b.Mul(x, pick()));
-        break;
-      case 4:
-        pool.push_back(b.Relu(x));
-        break;
-      case 5:
-        pool.push_back(b.Gelu(x));
-        break;
-      case 6: {
-        const Tensor gamma = b.Parameter("gamma", {c}, Initializer::Ones());
-        pool.push_back(b.LayerNorm(x, gamma, b.Parameter("beta", {c}, Initializer::Zeros())));
-        break;
-      }
-      case 7:
-        pool.push_back(b.Softmax(x));
-        break;
-      case 8:
-        pool.push_back(b.Dropout(x, 0.2f));
-        break;
-      case 9:
-        pool.push_back(b.Reshape(b.Transpose(b.Reshape(x, {t, 2, 4}), {0, 2, 1}), {t, c}));
-        break;
-      default:
-        pool.push_back(
-            b.Sub(b.Concat({b.Slice(x, 1, 4, 4), b.Slice(pick(), 1, 0, 4)}, 1), b.Slice(shared, 0, 0, 1)));
-    }
-  }
-  b.Loss(b.Linear(b.Add(pool.back(), pick()), shared));
-}
 
 absl::StatusOr<Graph> TrainingGraph(uint64_t seed, bool fuse) {
   Builder b(2);
