@@ -4,6 +4,8 @@
 #include <cassert>
 #include <cstdint>
 
+#include "absl/strings/str_cat.h"
+
 namespace lockstep::comm {
 namespace {
 
@@ -147,15 +149,16 @@ std::vector<AddStep> BalancedSteps(int leaves) {
 
 std::string ExpressionOf(const std::vector<AddStep>& steps, const std::vector<std::string>& names) {
   std::vector<std::string> slots = names;
-  for (const AddStep& step : steps) slots.push_back("(" + slots[step.left] + "+" + slots[step.right] + ")");
+  for (const AddStep& step : steps)
+    slots.push_back(absl::StrCat("(", slots[step.left], "+", slots[step.right], ")"));
   return slots.empty() ? "" : slots.back();
 }
 
 std::string ExpressionOf(LaneRange node) {
   if (node.size() == 1) return std::to_string(node.begin);
   const int split = SplitOf(node);
-  return "(" + ExpressionOf(LaneRange{node.begin, split}) + "+" + ExpressionOf(LaneRange{split, node.end}) +
-         ")";
+  return absl::StrCat("(", ExpressionOf(LaneRange{node.begin, split}), "+",
+                      ExpressionOf(LaneRange{split, node.end}), ")");
 }
 
 }  // namespace lockstep::comm
