@@ -1,10 +1,202 @@
 // `lockstep records`: makes, lists, checks and times record files.
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "CLI/CLI.hpp"
 #include "launcher/command.h"
+#include "runtime/core/thread.h"
+#include "runtime/data/make_records.h"
+#include "runtime/data/record_tools.h"
 
 namespace lockstep::launcher {
+namespace {
 
-void AddRecordsCommand(CLI::App& app, CommandContext&) {
-  app.add_subcommand("records", "Make, list, check and time record files")->require_subcommand(1);
+constexpr char kFiles[] = "Record files, or patterns with * and ? in the last part of the path";
+
+void AddFiles(CLI::App* command, std::vector<std::string>* files) {
+  command->add_option("files", *files, kFiles)->required()->type_name("FILE...");
+}
+
+using FilesWork = absl::Status (*)(FileSystem*, const std::vector<std::string>&, std::ostream&);
+
+// A command that takes files and nothing else.
+void AddSimple(CLI::App* parent, CommandContext& context, const std::string& name, const std::string& about,
+               const std::string& footer, FilesWork work) {
+  auto files = std::make_shared<std::vector<std::string>>();
+  CLI::App* command = parent->add_subcommand(name, about);
+  AddFiles(command, files.get());
+  command->footer(footer);
+  context.OnRun(command, [files, work] { return work(RealFileSystem(), *files, std::cout); });
+}
+
+void AddVerify(CLI::App* parent, CommandContext& context) {
+  struct Options {
+    std::vector<std::string> files;
+    int threads = AvailableCores();
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* command = parent->add_subcommand("verify", "Compare every checksum; name each damaged record");
+  AddFiles(command, &options->files);
+  command->add_option("--threads", options->threads, "Files read at a time")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  command->footer(
+      "Exit code 3 when anything is damaged.\nExample:\n  lockstep records verify 'data/*.tfrecord'");
+  context.OnRun(command, [options] {
+    return data::VerifyRecords(RealFileSystem(), options->files, options->threads, std::cout);
+  });
+}
+
+void AddCat(CLI::App* parent, CommandContext& context) {
+  struct Options {
+    std::vector<std::string> files;
+    std::string format = "text";
+    int64_t skip = 0, limit = -1;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* command = parent->add_subcommand("cat", "Print records");
+  AddFiles(command, &options->files);
+  command->add_option("--format", options->format, "text (protobuf) or json (an object a line)")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  command->add_option("--skip", options->skip, "Records passed over first")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command->add_option("--limit", options->limit, "Records printed at most; default: all")
+      ->check(CLI::NonNegativeNumber);
+  command->footer(
+      "Example:\n  lockstep records cat --limit 2 --format json examples/data/digits-test*.tfrecord");
+  context.OnRun(command, [options] {
+    const auto format = options->format == "json" ? data::CatFormat::kJson : data::CatFormat::kText;
+    return data::CatRecords(RealFileSystem(), options->files, format, options->skip, options->limit,
+                            std::cout);
+  });
+}
+
+void AddBench(CLI::App* parent, CommandContext& context) {
+  struct Options {
+    std::vector<std::string> files;
+    data::BenchOptions bench;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* command = parent->add_subcommand("bench", "Time reading: prints 'X GB/s  Y records/s'");
+  AddFiles(command, &options->files);
+  data::BenchOptions& bench = options->bench;
+  command->add_flag("--parse", bench.parse, "Decode every feature of the records into batches too");
+  command->add_flag("--shuffle", bench.shuffle, "Decode them in a global shuffle");
+  command->add_option("--threads", bench.threads, "Threads; when only reading, each reads a file of its own")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  command->add_option("--batch", bench.batch, "Records in a batch")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_option("--repeat", bench.repeat, "Passes; the best counts")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->footer(
+      "GB are 10^9 bytes of file. Every checksum is compared.\n"
+      "Example:\n  lockstep records bench --parse --threads 2 'data/*.tfrecord'");
+  context.OnRun(command, [options] {
+    return data::BenchRecords(RealFileSystem(), options->files, options->bench, std::cout);
+  });
+}
+
+struct MakeOptions {
+  std::string from;
+  std::vector<std::string> bytes, ints, floats;
+  data::TableOptions table;
+  data::TextOptions text;
+  data::MakeTarget target;
+  std::string input;
+};
+
+absl::Status AddColumns(const std::vector<std::string>& texts, data::ColumnFeature::Kind kind,
+                        data::TableOptions* table) {
+  for (const std::string& text : texts) {
+    ASSIGN_OR_RETURN(data::ColumnFeature feature, data::ParseColumns(text, kind));
+    table->features.push_back(std::move(feature));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Make(MakeOptions options) {
+  if (options.from == "text") {
+    options.text.input = options.input;
+    return data::MakeFromText(RealFileSystem(), options.text, options.target, std::cout);
+  }
+  options.table.input = options.input;
+  RETURN_IF_ERROR(AddColumns(options.bytes, data::ColumnFeature::Kind::kBytes, &options.table));
+  RETURN_IF_ERROR(AddColumns(options.ints, data::ColumnFeature::Kind::kInt64, &options.table));
+  RETURN_IF_ERROR(AddColumns(options.floats, data::ColumnFeature::Kind::kFloat, &options.table));
+  return data::MakeFromTable(RealFileSystem(), options.table, options.target, std::cout);
+}
+
+void AddMake(CLI::App* parent, CommandContext& context) {
+  auto options = std::make_shared<MakeOptions>();
+  CLI::App* command = parent->add_subcommand("make", "Write record files from a table of numbers or a text");
+  command
+      ->add_option("--from", options->from, "csv: comma-separated numbers, a row a record. text: any bytes")
+      ->required()
+      ->check(CLI::IsMember({"csv", "text"}));
+  command->add_option("--input", options->input, "The file to read, plain or gzip")
+      ->required()
+      ->type_name("FILE");
+  command
+      ->add_option("--out", options->target.out,
+                   "Path and beginning of the names: OUT-train-00000-of-00002.tfrecord, OUT-test-...")
+      ->required();
+  command->add_option("--shards", options->target.shards, "Files of the training part")
+      ->check(CLI::Range(1, 99999))
+      ->capture_default_str();
+  CLI::App* csv = command->add_option_group("csv");
+  csv->add_option("--bytes", options->bytes, "A feature of bytes from columns, counted from 0")
+      ->type_name("NAME=FIRST-LAST");
+  csv->add_option("--ints", options->ints, "A feature of integers")->type_name("NAME=FIRST-LAST");
+  csv->add_option("--floats", options->floats, "A feature of floats")->type_name("NAME=FIRST-LAST");
+  csv->add_flag("--header", options->table.header, "The first line is a heading");
+  csv->add_option("--test-every", options->table.test_every,
+                  "Every k-th row, from the first, goes to the test part")
+      ->check(CLI::PositiveNumber);
+  CLI::App* text = command->add_option_group("text");
+  data::TextOptions& of_text = options->text;
+  text->add_option("--feature", of_text.feature, "Name of the bytes feature")->capture_default_str();
+  text->add_option("--chunk-bytes", of_text.chunk_bytes, "Text of a record, cut at the end of a line")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  text->add_option("--train-bytes", of_text.train_bytes,
+                   "So much from the beginning; default: all but the test part")
+      ->check(CLI::PositiveNumber);
+  text->add_option("--test-bytes", of_text.test_bytes, "So much from the end goes to the test part")
+      ->check(CLI::PositiveNumber);
+  command->footer(
+      "The same input and options give the same bytes.\n"
+      "Examples:\n"
+      "  lockstep records make --from csv --input digits.csv.gz --bytes image=0-63 --ints label=64 "
+      "--test-every 5 "
+      "--out data/digits\n"
+      "  lockstep records make --from text --input book.txt --test-bytes 100000 --out data/book");
+  context.OnRun(command, [options] { return Make(*options); });
+}
+
+}  // namespace
+
+void AddRecordsCommand(CLI::App& app, CommandContext& context) {
+  CLI::App* records = app.add_subcommand("records", "Make, list, check and time record files (TFRecord)");
+  records->require_subcommand(1);
+  AddMake(records, context);
+  AddSimple(records, context, "index", "Write an index FILE.lsidx beside each file, for faster opening",
+            "An index that does not fit its file is passed over.\nExample:\n  lockstep records index "
+            "'data/*.tfrecord'",
+            data::IndexRecords);
+  AddSimple(records, context, "ls", "List files: records, bytes, features",
+            "Example:\n  lockstep records ls examples/data/*.tfrecord", data::ListRecords);
+  AddSimple(records, context, "stat", "Read all records: features, types, lengths, ranges of values",
+            "Example:\n  lockstep records stat 'examples/data/digits-train*.tfrecord'", data::StatRecords);
+  AddVerify(records, context);
+  AddCat(records, context);
+  AddBench(records, context);
 }
 
 }  // namespace lockstep::launcher

@@ -1,0 +1,179 @@
+#include "runtime/data/record_tools.h"
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "google/protobuf/util/json_util.h"
+#include "proto/example.pb.h"
+#include "runtime/data/dataset.h"
+#include "runtime/data/record_file.h"
+
+namespace lockstep::data {
+namespace {
+
+// "image bytes[64], label int64[1]"; or why not.
+std::string FeaturesOf(absl::string_view record) {
+  records::Example example;
+  if (!example.ParseFromArray(record.data(), static_cast<int>(record.size()))) return "(no tf.train.Example)";
+  std::map<std::string, std::string> features;
+  for (const auto& [name, feature] : example.features().feature()) {
+    std::string& text = features[name] = absl::StrCat(name, " (no list)");
+    if (feature.has_bytes_list()) {
+      const auto& list = feature.bytes_list();
+      text = list.value_size() == 1 ? absl::StrCat(name, " bytes[", list.value(0).size(), "]")
+                                    : absl::StrCat(name, " ", list.value_size(), " strings");
+    } else if (feature.has_float_list()) {
+      text = absl::StrCat(name, " float[", feature.float_list().value_size(), "]");
+    } else if (feature.has_int64_list()) {
+      text = absl::StrCat(name, " int64[", feature.int64_list().value_size(), "]");
+    }
+  }
+  return absl::StrJoin(features, ", ", [](std::string* out, const auto& f) { out->append(f.second); });
+}
+
+// What was found in one file.
+struct Findings {
+  int64_t records = 0, damaged = 0;
+  uint64_t bytes = 0;
+  std::string lines;  // of damage
+};
+
+void AddDamage(const absl::Status& status, Findings* findings) {
+  constexpr int64_t kTold = 20;
+  if (++findings->damaged <= kTold) absl::StrAppend(&findings->lines, status.message(), "\n");
+}
+
+// The sidecar must be that of the file.
+absl::Status VerifyIndex(FileSystem* fs, const std::string& path, absl::string_view bytes) {
+  const std::string index_path = IndexPathOf(path);
+  if (!fs->Exists(index_path)) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::string contents, ReadWholeFile(fs, index_path));
+  ASSIGN_OR_RETURN(const RecordIndex stored, RecordIndex::Decode(index_path, contents));
+  const auto built = RecordIndex::Build(path, bytes);
+  if (!built.ok() || *built == stored)
+    return absl::OkStatus();  // damage of the file itself is told elsewhere
+  return DataError(
+      absl::StrCat(index_path, " is not the index of ", path, "; `lockstep records index` makes it anew"));
+}
+
+Findings VerifyFile(FileSystem* fs, const std::string& path) {
+  Findings findings;
+  auto bytes = RecordBytes::Open(fs, path);
+  if (!bytes.ok()) {
+    AddDamage(bytes.status(), &findings);
+    return findings;
+  }
+  findings.bytes = bytes->view().size();
+  RecordScanner scan(path, bytes->view());
+  do {
+    while (scan.Next()) ++findings.records;
+    if (!scan.status().ok()) AddDamage(scan.status(), &findings);
+  } while (scan.Skip());
+  const absl::Status index = VerifyIndex(fs, path, bytes->view());
+  if (!index.ok()) AddDamage(index, &findings);
+  return findings;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<std::string>> ListRecordFiles(FileSystem* fs,
+                                                         const std::vector<std::string>& patterns) {
+  std::vector<std::string> paths;
+  for (const std::string& pattern : patterns) {
+    auto matches = Glob(fs, pattern);
+    if (!matches.ok()) return DataError(matches.status().message());
+    for (std::string& path : *matches) {
+      if (std::find(paths.begin(), paths.end(), path) == paths.end()) paths.push_back(std::move(path));
+    }
+  }
+  return paths;
+}
+
+absl::Status IndexRecords(FileSystem* fs, const std::vector<std::string>& patterns, std::ostream& out) {
+  ASSIGN_OR_RETURN(const std::vector<std::string> paths, ListRecordFiles(fs, patterns));
+  for (const std::string& path : paths) {
+    ASSIGN_OR_RETURN(const RecordBytes bytes, RecordBytes::Open(fs, path));
+    ASSIGN_OR_RETURN(const RecordIndex index, RecordIndex::Build(path, bytes.view()));
+    RETURN_IF_ERROR(WriteIndex(fs, path, index));
+    out << IndexPathOf(path) << ": " << index.records() << " records\n";
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ListRecords(FileSystem* fs, const std::vector<std::string>& patterns, std::ostream& out) {
+  ASSIGN_OR_RETURN(const std::vector<std::string> paths, ListRecordFiles(fs, patterns));
+  int64_t records = 0;
+  uint64_t bytes = 0;
+  out << absl::StreamFormat("%12s %14s  %s\n", "records", "bytes", "file: features of its first record");
+  for (const std::string& path : paths) {
+    ASSIGN_OR_RETURN(const auto file, RecordFile::Open(fs, path));
+    ASSIGN_OR_RETURN(const absl::string_view first, file->Record(0));
+    out << absl::StreamFormat("%12d %14u  %s: %s\n", file->records(), file->bytes().size(), path,
+                              FeaturesOf(first));
+    records += file->records();
+    bytes += file->bytes().size();
+  }
+  if (paths.size() > 1) out << absl::StreamFormat("%12d %14u  in %u files\n", records, bytes, paths.size());
+  return absl::OkStatus();
+}
+
+absl::Status VerifyRecords(FileSystem* fs, const std::vector<std::string>& patterns, int threads,
+                           std::ostream& out) {
+  ASSIGN_OR_RETURN(const std::vector<std::string> paths, ListRecordFiles(fs, patterns));
+  std::vector<Findings> findings(paths.size());
+  std::atomic<size_t> next = 0;
+  std::vector<std::thread> workers;
+  for (int i = 0; i < std::max(1, threads); ++i) {
+    workers.emplace_back([&] {
+      for (size_t file = next++; file < paths.size(); file = next++)
+        findings[file] = VerifyFile(fs, paths[file]);
+    });
+  }
+  for (std::thread& worker : workers) worker.join();
+  Findings total;
+  int64_t damaged_files = 0;
+  for (const Findings& f : findings) {
+    out << f.lines;
+    total.records += f.records;
+    total.damaged += f.damaged;
+    total.bytes += f.bytes;
+    damaged_files += f.damaged > 0;
+  }
+  out << absl::StreamFormat("%d whole records in %u files, %u bytes\n", total.records, paths.size(),
+                            total.bytes);
+  if (total.damaged == 0) return absl::OkStatus();
+  return DataError(
+      absl::StrFormat("%d damaged places in %d of %u files", total.damaged, damaged_files, paths.size()));
+}
+
+absl::Status CatRecords(FileSystem* fs, const std::vector<std::string>& patterns, CatFormat format,
+                        int64_t first, int64_t limit, std::ostream& out) {
+  ASSIGN_OR_RETURN(const std::vector<std::string> paths, ListRecordFiles(fs, patterns));
+  ASSIGN_OR_RETURN(const auto dataset, Dataset::Open(fs, paths));
+  const int64_t size = dataset->size(), begin = std::clamp<int64_t>(first, 0, size);
+  const int64_t end = limit < 0 ? size : begin + std::min(limit, size - begin);
+  for (int64_t id = begin; id < end; ++id) {
+    ASSIGN_OR_RETURN(const absl::string_view record, dataset->Record(id));
+    records::Example example;
+    if (!example.ParseFromArray(record.data(), static_cast<int>(record.size()))) {
+      return DataError(absl::StrCat(dataset->Describe(id), " is not a tf.train.Example"));
+    }
+    if (format == CatFormat::kText) {
+      out << "# " << dataset->Describe(id) << "\n" << example.DebugString();
+      continue;
+    }
+    std::string json;
+    const auto status = google::protobuf::util::MessageToJsonString(example, &json);
+    if (!status.ok())
+      return DataError(absl::StrCat(dataset->Describe(id), ": ", std::string(status.message())));
+    out << json << "\n";
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace lockstep::data

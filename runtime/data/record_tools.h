@@ -1,0 +1,61 @@
+// What `lockstep records` does with record files that exist: each writes what it finds to `out` as text.
+#ifndef LOCKSTEP_RUNTIME_DATA_RECORD_TOOLS_H_
+#define LOCKSTEP_RUNTIME_DATA_RECORD_TOOLS_H_
+
+#include <cstdint>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "runtime/core/file_system.h"
+#include "runtime/core/status.h"
+
+namespace lockstep::data {
+
+// `patterns` everywhere: paths, or patterns with '*' and '?' in the last part. Errors are DataErrors naming
+// the file.
+
+// The files that patterns stand for, in their order; each once.
+absl::StatusOr<std::vector<std::string>> ListRecordFiles(FileSystem* fs,
+                                                         const std::vector<std::string>& patterns);
+
+// Writes the index X.lsidx beside each file X.
+absl::Status IndexRecords(FileSystem* fs, const std::vector<std::string>& patterns, std::ostream& out);
+
+// A line a file: records, bytes, features of the first record.
+absl::Status ListRecords(FileSystem* fs, const std::vector<std::string>& patterns, std::ostream& out);
+
+// Compares every checksum, and an index with its file where there is one; `threads` files at a time. One line
+// a damaged record (of each file at most 20 are told, all are counted), then a summary. Error: when anything
+// is damaged.
+absl::Status VerifyRecords(FileSystem* fs, const std::vector<std::string>& patterns, int threads,
+                           std::ostream& out);
+
+enum class CatFormat : uint8_t {
+  kText,  // as protobuf text
+  kJson,  // a JSON object a line (proto3's mapping: bytes as base64, int64 as strings)
+};
+// Records first .. first + limit - 1 of all files as one list; limit < 0: all from `first` on.
+absl::Status CatRecords(FileSystem* fs, const std::vector<std::string>& patterns, CatFormat format,
+                        int64_t first, int64_t limit, std::ostream& out);
+
+// Over all records: how many, how large, and for each feature its type, length, range of values, and in how
+// many records it is.
+absl::Status StatRecords(FileSystem* fs, const std::vector<std::string>& patterns, std::ostream& out);
+
+struct BenchOptions {
+  bool parse = false;    // decode every feature into batches, not only read
+  bool shuffle = false;  // in a global shuffle; implies parse
+  int threads = 1;
+  int64_t batch = 256;  // records
+  int repeat = 3;       // passes; the best is shown
+};
+// Prints "X GB/s  Y records/s". Checksums are always compared. Reading goes from file to file without an
+// index, `threads` files at a time, opening included; parsing opens the files once before, and says how long
+// that took.
+absl::Status BenchRecords(FileSystem* fs, const std::vector<std::string>& patterns,
+                          const BenchOptions& options, std::ostream& out);
+
+}  // namespace lockstep::data
+
+#endif  // LOCKSTEP_RUNTIME_DATA_RECORD_TOOLS_H_
