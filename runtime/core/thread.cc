@@ -1,5 +1,6 @@
 #include "runtime/core/thread.h"
 
+#include <dlfcn.h>
 #include <pthread.h>
 #include <sched.h>
 
@@ -10,9 +11,6 @@
 #include <immintrin.h>
 #endif
 
-// Provided by the OpenMP runtime that oneDNN brings, when it brings one.
-extern "C" void omp_set_num_threads(int) __attribute__((weak));
-
 namespace lockstep {
 
 void PrepareLaneThread() {
@@ -21,7 +19,11 @@ void PrepareLaneThread() {
   _MM_SET_FLUSH_ZERO_MODE(_MM_FLUSH_ZERO_ON);
   _mm_setcsr(_mm_getcsr() | 0x0040);  // DAZ
 #endif
-  if (omp_set_num_threads != nullptr) omp_set_num_threads(1);
+  // The OpenMP runtime comes with oneDNN, if it was built with one, and is not linked directly: a weak symbol
+  // would silently stay null. The setting belongs to the calling thread.
+  using SetThreads = void (*)(int);
+  if (auto set_threads = reinterpret_cast<SetThreads>(dlsym(RTLD_DEFAULT, "omp_set_num_threads")))
+    set_threads(1);
 }
 
 #if defined(__SSE2__)
