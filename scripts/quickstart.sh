@@ -13,7 +13,7 @@ case "${1:-}" in
 esac
 out=${1:-build/quickstart}
 config=examples/digits_cnn.textproto
-lockstep=build/release/lockstep
+lockstep=build/release/bin/lockstep
 
 install_packages
 say "Building (Release, $(cores) cores)"

@@ -88,7 +88,7 @@ part_readers() {
   build_preset release -DLOCKSTEP_TESTS=OFF -DLOCKSTEP_BENCHMARKS=OFF
   local python
   python=$(make_venv readers tensorflow-cpu tensorboard safetensors numpy)
-  "$python" scripts/check_readers.py build/release/lockstep build/readers
+  "$python" scripts/check_readers.py build/release/bin/lockstep build/readers
 }
 
 install_packages
