@@ -3,11 +3,13 @@
 #include "kernels/cpu/factories.h"
 #include "kernels/cuda/factory.h"
 #include "kernels/kernel.h"
+#include "runtime/core/thread.h"
 
 namespace lockstep::kernels {
 namespace {
 
 cpu::KernelOr MakeCpuKernel(const OpSpec& spec) {
+  const SingleThreadedOpenMp one;
   switch (spec.kind) {
     case OpKind::kElementwise:
       return cpu::MakeElementwise(spec);

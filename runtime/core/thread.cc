@@ -13,17 +13,36 @@
 
 namespace lockstep {
 
+namespace {
+
+// The OpenMP runtime comes with oneDNN, if it was built with one, and is not linked directly: a weak symbol
+// would silently stay null. The setting belongs to the calling thread.
+void SetOpenMpThreads(int threads) {
+  using Set = void (*)(int);
+  if (auto set = reinterpret_cast<Set>(dlsym(RTLD_DEFAULT, "omp_set_num_threads"))) set(threads);
+}
+
+int OpenMpThreads() {
+  using Get = int (*)();
+  auto get = reinterpret_cast<Get>(dlsym(RTLD_DEFAULT, "omp_get_max_threads"));
+  return get != nullptr ? get() : 0;
+}
+
+}  // namespace
+
+SingleThreadedOpenMp::SingleThreadedOpenMp() : saved_(OpenMpThreads()) { SetOpenMpThreads(1); }
+
+SingleThreadedOpenMp::~SingleThreadedOpenMp() {
+  if (saved_ > 0) SetOpenMpThreads(saved_);
+}
+
 void PrepareLaneThread() {
   std::fesetround(FE_TONEAREST);
 #if defined(__SSE2__)
   _MM_SET_FLUSH_ZERO_MODE(_MM_FLUSH_ZERO_ON);
   _mm_setcsr(_mm_getcsr() | 0x0040);  // DAZ
 #endif
-  // The OpenMP runtime comes with oneDNN, if it was built with one, and is not linked directly: a weak symbol
-  // would silently stay null. The setting belongs to the calling thread.
-  using SetThreads = void (*)(int);
-  if (auto set_threads = reinterpret_cast<SetThreads>(dlsym(RTLD_DEFAULT, "omp_set_num_threads")))
-    set_threads(1);
+  SetOpenMpThreads(1);
 }
 
 #if defined(__SSE2__)

@@ -23,6 +23,20 @@ class LaneArithmetic {
   unsigned saved_;  // the control register
 };
 
+// Holds OpenMP, which oneDNN brings along, to one thread on the calling thread while it lives, and gives back
+// what was set before. oneDNN plans a primitive for as many threads as OpenMP has when it is made, and the
+// plan decides bits: making one needs this as much as running one.
+class SingleThreadedOpenMp {
+ public:
+  SingleThreadedOpenMp();
+  ~SingleThreadedOpenMp();
+  SingleThreadedOpenMp(const SingleThreadedOpenMp&) = delete;
+  SingleThreadedOpenMp& operator=(const SingleThreadedOpenMp&) = delete;
+
+ private:
+  int saved_ = 0;  // threads; 0 without OpenMP
+};
+
 // Names the calling thread for debuggers and /proc (at most 15 bytes are kept).
 void NameThread(absl::string_view name);
 
