@@ -39,6 +39,20 @@ class TcpEngine : public Engine {
   const std::string where_;
 };
 
+// Above this, a mesh of all pairs costs more sockets than it is worth at the start.
+constexpr int kEagerRanks = 64;
+
+// Every rank's status on every rank: the first failure is everyone's.
+absl::Status Agree(Meeting& meeting, const std::string& name, const absl::Status& mine, Deadline deadline) {
+  const auto texts = meeting.Exchange(name, mine.ok() ? "" : mine.message(), deadline);
+  if (!mine.ok()) return mine;
+  if (!texts.ok()) return texts.status();
+  for (int rank = 0; rank < meeting.size(); ++rank) {
+    if (!(*texts)[rank].empty()) return PeerError(absl::StrCat("rank ", rank, " reports: ", (*texts)[rank]));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Engine>> MakeTcpEngine(Meeting& meeting, const TcpOptions& options,
@@ -60,6 +74,12 @@ absl::StatusOr<std::unique_ptr<Engine>> MakeTcpEngine(Meeting& meeting, const Tc
     endpoints[rank].erase(0, 1);
   }
   transport->SetEndpoints(std::move(endpoints));
+  if (meeting.size() <= kEagerRanks) {
+    const absl::Status connected = transport->ConnectAll(deadline);
+    // A rank that could not connect at the deadline still has a moment to say so.
+    RETURN_IF_ERROR(Agree(meeting, absl::StrCat("tcp/", options.generation, "/ready"), connected,
+                          Deadline::After(deadline.Left() + absl::Seconds(2))));
+  }
   const std::string where =
       options.loopback ? "on this machine (loopback)" : absl::StrCat("listening on ", *address);
   return std::unique_ptr<Engine>(

@@ -62,8 +62,25 @@ absl::Status TcpTransport::Listen(const std::string& address) {
   return absl::OkStatus();
 }
 
-absl::Status TcpTransport::Connect(int peer) {
-  const Deadline deadline = context_->clock.deadline();
+absl::Status TcpTransport::ConnectAll(Deadline deadline) {
+  for (int peer = 0; peer < self_.rank; ++peer) RETURN_IF_ERROR(Connect(peer, deadline));
+  while (true) {
+    AdoptCallers();
+    std::vector<int> missing;
+    for (int peer = self_.rank + 1; peer < size_; ++peer) {
+      if (links_[peer] == nullptr) missing.push_back(peer);
+    }
+    if (missing.empty()) return absl::OkStatus();
+    if (deadline.Passed()) {
+      return DeadlineError(
+          absl::StrCat("these ranks did not call before the deadline: ", absl::StrJoin(missing, ", ")));
+    }
+    pollfd polled{wake_.get(), POLLIN, 0};
+    poll(&polled, 1, kLookMs);
+  }
+}
+
+absl::Status TcpTransport::Connect(int peer, Deadline deadline) {
   auto fd = ConnectTcp(endpoints_[peer], deadline, interrupt_.get());
   absl::Status status = fd.status();
   if (fd.ok()) status = CallPeer(fd->get(), self_, peer, deadline, interrupt_.get());
@@ -94,7 +111,7 @@ absl::Status TcpTransport::Exchange(absl::Span<const Outgoing> sends, absl::Span
   for (const Incoming& recv : recvs) queues.in[recv.from].push_back(&recv);
   for (int peer = 0; peer < self_.rank; ++peer) {
     if (!queues.Needs(peer) || links_[peer] != nullptr) continue;
-    const absl::Status status = Connect(peer);
+    const absl::Status status = Connect(peer, context_->clock.deadline());
     if (!status.ok()) return Annotate(status, absl::StrCat("phase '", phase, "'"));
   }
   while (queues.left > 0) {

@@ -26,6 +26,9 @@ class TcpTransport : public Transport {
   const std::string& endpoint() const { return listener_->endpoint(); }
   void SetEndpoints(std::vector<std::string> endpoints) { endpoints_ = std::move(endpoints); }
 
+  // Connects to every peer.
+  absl::Status ConnectAll(Deadline deadline);
+
   void Enter(RunContext& context) { context_ = &context; }
   absl::Status Exchange(absl::Span<const Outgoing> sends, absl::Span<const Incoming> recvs,
                         const char* phase) override;
@@ -35,7 +38,7 @@ class TcpTransport : public Transport {
 
  private:
   struct Queues;
-  absl::Status Connect(int peer);
+  absl::Status Connect(int peer, Deadline deadline);
   void AdoptCallers();
   absl::Status Advance(Queues& queues, bool& moved);
   absl::Status AdvanceLink(TcpLink& link, Queues& queues, bool& moved);

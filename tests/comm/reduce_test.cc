@@ -1,0 +1,153 @@
+#include "comm/reduce/reduce.h"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "comm/reduce/half.h"
+#include "gtest/gtest.h"
+#include "runtime/core/thread.h"
+
+namespace lockstep::comm {
+namespace {
+
+std::vector<float> Values(int input, size_t count) {
+  std::vector<float> values(count);
+  for (size_t i = 0; i < count; ++i)
+    values[i] = std::ldexp(1.0f + static_cast<float>((i * 37 + input) % 97) / 97,
+                           static_cast<int>(i * 7 + input * 5) % 40 - 20);
+  return values;
+}
+
+// Any number of inputs, at any alignment, streaming or not, equals the expression evaluated element by
+// element.
+TEST(ReduceTest, SumsInTheOrderOfTheSteps) {
+  for (int inputs = 1; inputs <= 9; ++inputs) {
+    const auto steps = BalancedSteps(inputs);
+    for (size_t count : {0, 1, 15, 1000, 5003}) {
+      std::vector<std::vector<float>> in;
+      for (int k = 0; k < inputs; ++k) in.push_back(Values(k, count + 3));
+      std::vector<float> want(count);
+      for (size_t i = 0; i < count; ++i) {
+        std::vector<float> slots;
+        for (int k = 0; k < inputs; ++k) slots.push_back(in[k][i + k % 3]);
+        for (const AddStep& step : steps) slots.push_back(slots[step.left] + slots[step.right]);
+        want[i] = slots.back();
+      }
+      for (Stores stores : {Stores::kCached, Stores::kStreaming}) {
+        std::vector<float> out(count + 1);
+        std::vector<const void*> pointers;
+        for (int k = 0; k < inputs; ++k) pointers.push_back(in[k].data() + k % 3);
+        ReduceProgram(inputs, steps, ReduceOp::kSum, DType::kF32)
+            .Run(pointers.data(), out.data() + 1, count, stores);
+        EXPECT_EQ(std::memcmp(out.data() + 1, want.data(), count * 4), 0) << inputs << " inputs, " << count;
+      }
+    }
+  }
+}
+
+TEST(ReduceTest, AnUnbalancedOrderIsKept) {
+  const std::vector<AddStep> steps{{1, 2}, {0, 3}};  // a + (b + c)
+  const float a = 1e8f, b = -1e8f, c = 1;
+  const void* const in[] = {&a, &b, &c};
+  float out;
+  ReduceProgram(3, steps, ReduceOp::kSum, DType::kF32).Run(in, &out, 1);
+  EXPECT_EQ(out, a + (b + c));
+  EXPECT_NE(out, (a + b) + c);
+}
+
+TEST(ReduceTest, OutputMayBeAnInput) {
+  for (int inputs : {2, 3, 4, 8}) {
+    std::vector<std::vector<float>> in;
+    std::vector<const void*> pointers;
+    for (int k = 0; k < inputs; ++k) in.push_back(Values(k, 3001));
+    for (const auto& one : in) pointers.push_back(one.data());
+    std::vector<float> want(3001);
+    const ReduceProgram program(inputs, BalancedSteps(inputs), ReduceOp::kSum, DType::kF32);
+    program.Run(pointers.data(), want.data(), 3001);
+    program.Run(pointers.data(), in[inputs - 1].data(), 3001);
+    EXPECT_EQ(in[inputs - 1], want);
+  }
+}
+
+// Denormals flush in every thread alike, so a sum's bits do not depend on who computes it.
+TEST(ReduceTest, DenormalsDoNotDependOnTheCaller) {
+  const float tiny = std::numeric_limits<float>::denorm_min() * 1000;
+  const void* const in[] = {&tiny, &tiny};
+  const ReduceProgram program(2, BalancedSteps(2), ReduceOp::kSum, DType::kF32);
+  float here = 1, there = 1;
+  program.Run(in, &here, 1);
+  {
+    const LaneArithmetic modes;
+    program.Run(in, &there, 1);
+  }
+  EXPECT_EQ(std::memcmp(&here, &there, sizeof here), 0);
+}
+
+TEST(ReduceTest, HalvesAreSummedInFp32AndRoundedOnce) {
+  // 1 + three halves of an ulp of bf16 (2^-8 each): rounding at every step would lose them all.
+  std::vector<BFloat16> in(4);
+  FromFloat(1.0f, in[0]);
+  for (int k = 1; k < 4; ++k) FromFloat(0.00390625f, in[k]);
+  const void* const pointers[] = {&in[0], &in[1], &in[2], &in[3]};
+  BFloat16 out;
+  ReduceProgram(4, BalancedSteps(4), ReduceOp::kSum, DType::kBF16).Run(pointers, &out, 1);
+  BFloat16 want;
+  FromFloat(1.01171875f, want);
+  EXPECT_EQ(out.bits, want.bits);
+}
+
+TEST(HalfTest, EveryHalfSurvivesTheWayToFp32AndBack) {
+  for (uint32_t bits = 0; bits < 65536; ++bits) {
+    const Float16 half{static_cast<uint16_t>(bits)};
+    const BFloat16 brain{static_cast<uint16_t>(bits)};
+    Float16 half_back;
+    BFloat16 brain_back;
+    FromFloat(ToFloat(half), half_back);
+    FromFloat(ToFloat(brain), brain_back);
+    if (std::isnan(ToFloat(half))) {
+      EXPECT_TRUE(std::isnan(ToFloat(half_back)));
+    } else {
+      EXPECT_EQ(half_back.bits, half.bits);
+    }
+    if (std::isnan(ToFloat(brain))) {
+      EXPECT_TRUE(std::isnan(ToFloat(brain_back)));
+    } else {
+      EXPECT_EQ(brain_back.bits, brain.bits);
+    }
+  }
+}
+
+TEST(HalfTest, RoundsToNearestEven) {
+  const auto half = [](float value) {
+    Float16 out;
+    FromFloat(value, out);
+    return ToFloat(out);
+  };
+  EXPECT_EQ(half(2049), 2048);  // a tie, to even
+  EXPECT_EQ(half(2051), 2052);
+  EXPECT_EQ(half(65519), 65504);
+  EXPECT_EQ(half(65520), INFINITY);
+  EXPECT_EQ(half(std::ldexp(1.0f, -25)), 0);  // half of the least subnormal: a tie, to even
+  EXPECT_EQ(half(std::ldexp(1.5f, -25)), std::ldexp(1.0f, -24));
+  EXPECT_EQ(half(-std::ldexp(3.0f, -25)), -std::ldexp(2.0f, -24));
+}
+
+TEST(CopyTest, CopiesEveryByteAtAnyAlignment) {
+  std::vector<uint8_t> from(5000), to(5100);
+  for (size_t i = 0; i < from.size(); ++i) from[i] = static_cast<uint8_t>(i * 7);
+  for (size_t offset : {0, 1, 13, 63}) {
+    for (size_t size : {size_t{0}, size_t{1}, size_t{70}, size_t{4096}, size_t{4900}}) {
+      for (Stores stores : {Stores::kCached, Stores::kStreaming}) {
+        std::fill(to.begin(), to.end(), 0xee);
+        CopyBytes(to.data() + offset, from.data() + 3, size, stores);
+        EXPECT_EQ(std::memcmp(to.data() + offset, from.data() + 3, size), 0);
+        EXPECT_EQ(to[offset + size], 0xee);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lockstep::comm
