@@ -31,9 +31,9 @@ struct ColumnFeature {
 absl::StatusOr<ColumnFeature> ParseColumns(const std::string& text, ColumnFeature::Kind kind);
 
 struct TableOptions {
-  std::string input;    // comma-separated numbers, a row a record; plain or gzip
-  bool header = false;  // the first line is none of them
-  std::vector<ColumnFeature> features;
+  std::string input = {};  // comma-separated numbers, a row a record; plain or gzip
+  bool header = false;     // the first line is none of them
+  std::vector<ColumnFeature> features = {};
   int64_t test_every = 0;  // k > 0: rows whose index is a multiple of k are the test part
 };
 // Errors: DataError naming line and column.
