@@ -33,10 +33,10 @@ absl::StatusOr<graph::LaneResult> Evaluator::Run(const ModelState& state, Feed& 
   std::mutex mutex;
   absl::Status failure;
   std::atomic<bool> failed{false};
-  const int stride = communicator_->size() * team_->size();
+  // To ranks first, then to a rank's threads: ranks may have different numbers of threads.
+  const int64_t rank = communicator_->rank(), ranks = communicator_->size();
   team_->Run([&](int thread) {
-    for (int64_t chunk = communicator_->rank() * team_->size() + thread; chunk < chunks && !failed;
-         chunk += stride) {
+    for (int64_t chunk = rank + ranks * thread; chunk < chunks && !failed; chunk += ranks * team_->size()) {
       absl::Status status = RunChunk(chunk, thread, state, feed, &sums[per_chunk * chunk]);
       if (status.ok()) continue;
       std::lock_guard lock(mutex);
