@@ -50,9 +50,12 @@ void Batcher::SetPositions(int64_t first, Batch* batch) const {
 }
 
 absl::Status Batcher::Decode(int64_t count, Batch* batch) const {
-  const LaneArithmetic modes;  // scaled values must not depend on the modes of the thread that scales them
+  constexpr int64_t kAhead = 8;  // records whose way from memory overlaps with decoding the ones before
+  const LaneArithmetic modes;    // scaled values must not depend on the modes of the thread that scales them
   absl::InlinedVector<std::byte*, 8> outputs(sample_bytes_.size());
+  for (int64_t i = 0; i < std::min(kAhead, count); ++i) source_->Prefetch(batch->samples_[i]);
   for (int64_t i = 0; i < count; ++i) {
+    if (i + kAhead < count) source_->Prefetch(batch->samples_[i + kAhead]);
     for (size_t k = 0; k < outputs.size(); ++k) {
       outputs[k] = batch->inputs_[k].data() + static_cast<size_t>(i) * sample_bytes_[k];
     }

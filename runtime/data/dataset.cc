@@ -64,6 +64,11 @@ absl::StatusOr<absl::string_view> Dataset::Record(int64_t id) const {
   return files_[at.file]->Record(at.record);
 }
 
+void Dataset::Prefetch(int64_t id) const {
+  const Location at = Locate(id);
+  files_[at.file]->Prefetch(at.record);
+}
+
 std::string Dataset::Describe(int64_t id) const {
   const Location at = Locate(id);
   return absl::StrCat(files_[at.file]->path(), ", record ", at.record);

@@ -32,6 +32,9 @@ class Dataset {
   // Error: DataError naming file, byte, record number, expected and found checksum.
   absl::StatusOr<absl::string_view> Record(int64_t id) const;
 
+  // A hint that record `id` will be read soon.
+  void Prefetch(int64_t id) const;
+
   struct Location {
     int file = 0;
     int64_t record = 0;  // within the file

@@ -19,6 +19,8 @@ class ExampleSource final : public SampleSource {
   const std::string& fingerprint() const override { return dataset_->fingerprint(); }
   std::string Describe(int64_t sample) const override { return dataset_->Describe(sample); }
 
+  void Prefetch(int64_t sample) const override { dataset_->Prefetch(sample); }
+
   absl::Status Decode(int64_t sample, absl::Span<std::byte* const> outputs) const override {
     ASSIGN_OR_RETURN(const absl::string_view record, dataset_->Record(sample));
     const absl::Status parsed = parser_.Parse(record, outputs);

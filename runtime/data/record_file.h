@@ -78,6 +78,9 @@ class RecordFile {
   // as this object. Error: DataError naming path, byte, record number, stored and computed checksum.
   absl::StatusOr<absl::string_view> Record(int64_t record) const;
 
+  // A hint that `record` will be read soon: asks for its first cache lines.
+  void Prefetch(int64_t record) const;
+
  private:
   RecordFile(std::string path, RecordBytes bytes, RecordIndex index)
       : path_(std::move(path)), bytes_(std::move(bytes)), index_(std::move(index)) {}

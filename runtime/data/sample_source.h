@@ -32,6 +32,9 @@ class SampleSource {
   // undefined.
   virtual absl::Status Decode(int64_t sample, absl::Span<std::byte* const> outputs) const = 0;
 
+  // A hint that `sample` will be decoded soon: its bytes are brought nearer. Never fails; may do nothing.
+  virtual void Prefetch(int64_t /*sample*/) const {}
+
   // Identifies the data (hex): equal where every sample is, whatever folder the files lie in.
   virtual const std::string& fingerprint() const = 0;
 
