@@ -30,7 +30,7 @@ absl::StatusOr<std::vector<data::FeatureSpec>> Features(const DataConfig& config
   input.scale = config.input().scale();
   input.offset = config.input().offset();
   label.name = config.label().feature();
-  label.type.dtype = config.label().classes() > 0 ? DType::kI32 : DType::kF32;
+  label.type.dtype = config.label().classes() > 0 ? DType::kI64 : DType::kF32;
   ASSIGN_OR_RETURN(label.type.shape, ShapeOf(config.label().shape(), "data.label.shape"));
   label.classes = config.label().classes();
   return std::vector<data::FeatureSpec>{input, label};
@@ -47,7 +47,7 @@ SourceOr MakeSynthetic(const SyntheticData& config, uint64_t seed) {
     label = {{"targets", {DType::kI32, shape}}, config.vocabulary()};
   } else {
     input = {{"input", {DType::kF32, shape}}, 0};
-    label = {{"label", {DType::kI32, Shape()}}, config.classes()};
+    label = {{"label", {DType::kI64, Shape()}}, config.classes()};
   }
   return data::MakeSyntheticSource(seed, config.records(), {input, label});
 }
