@@ -7,6 +7,7 @@
 #include "comm/bench/comm_bench.h"
 #include "comm/engine.h"
 #include "comm/reduce/half.h"
+#include "comm/reduce/reduce.h"
 
 namespace lockstep::comm {
 namespace {
@@ -93,7 +94,7 @@ template <typename T>
 void FillFrom(const std::vector<T>& table, size_t phase, T* to, size_t count) {
   for (size_t i = 0, at = phase % kPeriod; i < count; at = 0) {
     const size_t n = std::min(kPeriod - at, count - i);
-    std::memcpy(to + i, table.data() + at, n * sizeof(T));
+    CopyBytes(to + i, table.data() + at, n * sizeof(T));  // into the caches, as a step's results are
     i += n;
   }
 }

@@ -198,7 +198,7 @@ void ReduceProgram::Run(const void* const* inputs, void* out, size_t count, Stor
 void CopyBytes(void* to, const void* from, size_t size_bytes, Stores stores) {
   if (to == from || size_bytes == 0) return;
   if (stores == Stores::kCached) {
-    std::memcpy(to, from, size_bytes);
+    CachedCopy(to, from, size_bytes);
     return;
   }
   StreamCopy(to, from, size_bytes);

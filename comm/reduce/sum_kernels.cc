@@ -67,7 +67,9 @@ void SumDouble(const double* const* in, int inputs, double* out, size_t count, b
   SumAny(in, inputs, out, count, stream);
 }
 
-void CopyAround(uint8_t* to, const uint8_t* from, size_t size_bytes) {
+// One loop for both kinds of stores: `kStream` goes around the caches and needs aligned vectors.
+template <bool kStream>
+void CopyVectors(uint8_t* to, const uint8_t* from, size_t size_bytes) {
   const hn::ScalableTag<uint8_t> d;
   const size_t lanes = hn::Lanes(d);
   const size_t misaligned = reinterpret_cast<uintptr_t>(to) % lanes;
@@ -79,12 +81,27 @@ void CopyAround(uint8_t* to, const uint8_t* from, size_t size_bytes) {
     const auto v1 = hn::LoadU(d, from + i + lanes);
     const auto v2 = hn::LoadU(d, from + i + 2 * lanes);
     const auto v3 = hn::LoadU(d, from + i + 3 * lanes);
-    hn::Stream(v0, d, to + i);
-    hn::Stream(v1, d, to + i + lanes);
-    hn::Stream(v2, d, to + i + 2 * lanes);
-    hn::Stream(v3, d, to + i + 3 * lanes);
+    if constexpr (kStream) {
+      hn::Stream(v0, d, to + i);
+      hn::Stream(v1, d, to + i + lanes);
+      hn::Stream(v2, d, to + i + 2 * lanes);
+      hn::Stream(v3, d, to + i + 3 * lanes);
+    } else {
+      hn::StoreU(v0, d, to + i);
+      hn::StoreU(v1, d, to + i + lanes);
+      hn::StoreU(v2, d, to + i + 2 * lanes);
+      hn::StoreU(v3, d, to + i + 3 * lanes);
+    }
   }
+  for (; i + lanes <= size_bytes; i += lanes) hn::StoreU(hn::LoadU(d, from + i), d, to + i);
   if (i < size_bytes) std::memcpy(to + i, from + i, size_bytes - i);
+}
+
+void CopyAround(uint8_t* to, const uint8_t* from, size_t size_bytes) {
+  CopyVectors<true>(to, from, size_bytes);
+}
+void CopyThrough(uint8_t* to, const uint8_t* from, size_t size_bytes) {
+  CopyVectors<false>(to, from, size_bytes);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -97,6 +114,7 @@ namespace lockstep::comm {
 HWY_EXPORT(SumFloat);
 HWY_EXPORT(SumDouble);
 HWY_EXPORT(CopyAround);
+HWY_EXPORT(CopyThrough);
 
 void SumBalanced(const float* const* in, int inputs, float* out, size_t count, bool stream) {
   HWY_DYNAMIC_DISPATCH(SumFloat)(in, inputs, out, count, stream);
@@ -106,6 +124,9 @@ void SumBalanced(const double* const* in, int inputs, double* out, size_t count,
 }
 void StreamCopy(void* to, const void* from, size_t size_bytes) {
   HWY_DYNAMIC_DISPATCH(CopyAround)(static_cast<uint8_t*>(to), static_cast<const uint8_t*>(from), size_bytes);
+}
+void CachedCopy(void* to, const void* from, size_t size_bytes) {
+  HWY_DYNAMIC_DISPATCH(CopyThrough)(static_cast<uint8_t*>(to), static_cast<const uint8_t*>(from), size_bytes);
 }
 void FenceStreams() { hwy::FlushStream(); }
 

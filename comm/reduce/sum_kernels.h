@@ -10,6 +10,9 @@ namespace lockstep::comm {
 // input. `stream` writes around the caches; call FenceStreams before anyone else may read.
 void SumBalanced(const float* const* in, int inputs, float* out, size_t count, bool stream);
 void SumBalanced(const double* const* in, int inputs, double* out, size_t count, bool stream);
+// Plain vector stores. memcpy is slower here: the C library moves a few KiB and more with string instructions
+// or around the caches, which is wrong for data that another core has just written or is about to read.
+void CachedCopy(void* to, const void* from, size_t size_bytes);
 void StreamCopy(void* to, const void* from, size_t size_bytes);
 void FenceStreams();
 

@@ -15,12 +15,6 @@
 namespace lockstep::comm {
 namespace {
 
-// How often a wait looks up a word before it sleeps. About 20 us where every rank can have a core; hardly at
-// all where ranks share cores, since the peer waited for may need this one; and little on the progress
-// thread, whose core belongs to the threads that compute.
-constexpr int kSpinsAlone = 2000;
-constexpr int kSpinsCrowded = 20;
-constexpr int kSpinsBackground = 200;
 constexpr long kNapNanoseconds = 10'000'000;  // between looks at the peers' health
 
 static_assert(sizeof(cpu_set_t) == sizeof Control::cores);

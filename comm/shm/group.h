@@ -26,6 +26,8 @@ class ShmGroup {
 
   int rank() const { return rank_; }
   int size() const { return size_; }
+  // More ranks than cores, so that a waiting rank holds up the one it waits for. The same on all ranks.
+  bool crowded() const { return patient_spins_ == kSpinsCrowded; }
   Arena& arena() { return *arena_; }
   Control& mine() { return *mine_; }
   const Control& control(int peer) const { return *controls_[peer]; }
@@ -85,6 +87,11 @@ class ShmGroup {
     return ready() ? absl::OkStatus() : health;  // what came before a peer's end still counts
   }
   static void SleepOn(const std::atomic<uint32_t>& word, uint32_t seen);
+
+  // How often a wait looks up a word before it sleeps. About 20 us where every rank can have a core; hardly
+  // at all where ranks share cores, since the peer waited for may need this one; and little on the progress
+  // thread, whose core belongs to the threads that compute.
+  static constexpr int kSpinsAlone = 2000, kSpinsCrowded = 20, kSpinsBackground = 200;
 
   const int rank_, size_;
   const std::shared_ptr<Arena> arena_;

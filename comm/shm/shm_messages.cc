@@ -1,7 +1,6 @@
 // Messages between two ranks over shared memory: the sender copies pieces into two slots on its side, the
 // receiver takes them. Serves send/recv and the ring.
 #include <algorithm>
-#include <cstring>
 
 #include "comm/shm/shm_engine.h"
 
@@ -21,8 +20,8 @@ bool ShmEngine::Post(const Outgoing& send, Progress& progress) {
   const size_t n = std::min(kMessageBytes, send.size_bytes - progress.moved_bytes);
   PairSlot& pair = group_.mine().pairs[send.to];
   if (n > 0) {
-    std::memcpy(group_.At(rank(), MessageOffset(send.to, posted), n),
-                static_cast<const std::byte*>(send.data) + progress.moved_bytes, n);
+    CopyBytes(group_.At(rank(), MessageOffset(send.to, posted), n),
+              static_cast<const std::byte*>(send.data) + progress.moved_bytes, n);
   }
   pair.descriptors[posted % 2] = send.descriptor;
   pair.bytes[posted % 2] = n;
@@ -43,8 +42,8 @@ absl::StatusOr<bool> ShmEngine::Take(const Incoming& recv, Progress& progress) {
     return MismatchError(rank(), recv.descriptor, recv.from, pair.descriptors[taken % 2]);
   }
   if (n > 0) {
-    std::memcpy(static_cast<std::byte*>(recv.data) + progress.moved_bytes,
-                group_.At(recv.from, MessageOffset(rank(), taken), n), n);
+    CopyBytes(static_cast<std::byte*>(recv.data) + progress.moved_bytes,
+              group_.At(recv.from, MessageOffset(rank(), taken), n), n);
   }
   group_.mine().pairs[recv.from].taken.store(++taken, std::memory_order_release);
   group_.PostEvent();

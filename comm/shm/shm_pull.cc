@@ -1,10 +1,14 @@
 // The collectives of ShmEngine that move data without arithmetic.
 #include <algorithm>
-#include <cstring>
 
 #include "comm/shm/shm_engine.h"
 
 namespace lockstep::comm {
+namespace {
+
+constexpr size_t kLargeBytes = size_t{16} << 20;  // far larger than the caches
+
+}  // namespace
 
 ShmEngine::Pull ShmEngine::PullOf(const Call& call) const {
   Pull pull;
@@ -73,7 +77,8 @@ absl::Status ShmEngine::PullDirect(const Pull& pull) {
     const uint64_t offset = group_.SlotOf(peer).offsets[0] + pull.take[peer] * pull.block_bytes;
     const std::byte* from = group_.At(peer, offset, pull.block_bytes);
     if (from == nullptr) return PeerError(absl::StrCat("rank ", peer, " named memory that it has not"));
-    CopyBytes(pull.into[peer], from, pull.block_bytes);
+    CopyBytes(pull.into[peer], from, pull.block_bytes,
+              pull.block_bytes >= kLargeBytes ? Stores::kStreaming : Stores::kCached);
   }
   return group_.Barrier("copy");
 }
@@ -86,15 +91,15 @@ absl::Status ShmEngine::PullStaged(const Pull& pull) {
     const size_t n = std::min(piece, pull.block_bytes - begin);
     const size_t area = kStageInOffset + parity * kStageBytes;
     for (size_t block = 0; block < pull.shown_blocks; ++block) {
-      std::memcpy(group_.At(rank(), area + block * n, n),
-                  static_cast<const std::byte*>(pull.shown) + block * pull.block_bytes + begin, n);
+      CopyBytes(group_.At(rank(), area + block * n, n),
+                static_cast<const std::byte*>(pull.shown) + block * pull.block_bytes + begin, n);
     }
     RETURN_IF_ERROR(group_.Barrier("show"));
     for (int k = 0; k < size(); ++k) {
       const int peer = (rank() + k) % size();
       if (pull.take[peer] < 0) continue;
-      std::memcpy(static_cast<std::byte*>(pull.into[peer]) + begin,
-                  group_.At(peer, area + pull.take[peer] * n, n), n);
+      CopyBytes(static_cast<std::byte*>(pull.into[peer]) + begin,
+                group_.At(peer, area + pull.take[peer] * n, n), n);
     }
   }
   return group_.Barrier("copy");

@@ -1,6 +1,5 @@
 // The reductions of ShmEngine.
 #include <algorithm>
-#include <cstring>
 
 #include "comm/p2p/collectives.h"
 #include "comm/shm/shm_engine.h"
@@ -8,11 +7,14 @@
 namespace lockstep::comm {
 namespace {
 
-// Up to this many bytes of all ranks' inputs together every rank reduces everything by itself.
-constexpr size_t kOneShotTotalBytes = size_t{64} << 10;
+// Up to this many bytes a rank every rank reduces everything by itself: there is one barrier in place of
+// three, which is worth more where ranks share cores.
+constexpr size_t kOneShotAloneBytes = size_t{2} << 10, kOneShotCrowdedBytes = size_t{32} << 10;
 // A segment of a direct two-shot, over all shares. Small enough that a rank's results are still in the shared
 // cache when the others copy them, large enough to hide the barriers.
-constexpr size_t kSegmentBytes = size_t{2} << 20;
+constexpr size_t kSegmentBytes = size_t{1} << 20;
+// From here on all ranks' data together is far larger than the caches.
+constexpr size_t kLargeBytes = size_t{16} << 20;
 
 size_t RoundDown(size_t value, size_t step) { return std::max(step, value / step * step); }
 
@@ -37,7 +39,8 @@ absl::Status ShmEngine::ReduceEverywhere(const Call& call, const RunContext& con
   const bool fits = bytes * plan.most_inputs <= kOneShotBytes;
   const bool one_shot =
       call.algorithm == Algorithm::kOneShot ||
-      (call.algorithm == Algorithm::kAuto && bytes * plan.inputs.size() <= kOneShotTotalBytes);
+      (call.algorithm == Algorithm::kAuto &&
+       bytes * plan.most_inputs <= (group_.crowded() ? kOneShotCrowdedBytes : kOneShotAloneBytes));
   // One-shot of more than the area holds would only be a slower two-shot.
   return one_shot && fits ? OneShot(reduction, context) : TwoShot(reduction, context);
 }
@@ -49,7 +52,7 @@ absl::Status ShmEngine::OneShot(const Reduction& reduction, const RunContext& co
   const size_t area = kOneShotOffset + static_cast<size_t>(1 - group_.Parity()) * kOneShotBytes;
   std::byte* staged = group_.At(rank(), area, kOneShotBytes);
   for (const void* input : reduction.inputs) {
-    if (bytes > 0) std::memcpy(staged, input, bytes);
+    CopyBytes(staged, input, bytes);
     staged += bytes;
   }
   CallSlot slot;
@@ -101,16 +104,25 @@ absl::Status ShmEngine::TwoShot(const Reduction& reduction, const RunContext& co
 
 // In place is safe: only the owner of a share reads that share of the inputs, and a rank overwrites other
 // ranks' shares of its own result only after those have come to the barrier that follows their reading.
+//
+// Stores go around the caches where a peer has read the lines before: taking a line back from another core's
+// cache costs more than memory does, several times more where the cores share no cache. In place those are
+// the copied shares (their owners have just read them), otherwise the reduced ones (the peers copied them in
+// the call before).
 absl::Status ShmEngine::TwoShotDirect(const Reduction& reduction, const std::vector<const std::byte*>& inputs,
                                       const std::vector<std::byte*>& results) {
   const size_t element = reduction.element_bytes;
   const size_t segment = RoundDown(kSegmentBytes / element, size_t{16} * size());
+  const bool in_place = std::find(inputs.begin(), inputs.end(), results[rank()]) != inputs.end();
+  const bool large = reduction.count * element >= kLargeBytes;
+  const Stores reduced = in_place ? Stores::kCached : Stores::kStreaming;
+  const Stores copied = in_place || large ? Stores::kStreaming : Stores::kCached;
   std::vector<const void*> at(inputs.size());
   const auto reduce = [&](size_t begin) {
     const Share mine = ShareOf(std::min(segment, reduction.count - begin), rank(), size());
     const size_t offset = (begin + mine.begin) * element;
     for (size_t i = 0; i < inputs.size(); ++i) at[i] = inputs[i] + offset;
-    reduction.plan->program->Run(at.data(), results[rank()] + offset, mine.count());
+    reduction.plan->program->Run(at.data(), results[rank()] + offset, mine.count(), reduced);
     group_.Arrive();
   };
   if (reduction.count > 0) reduce(0);
@@ -123,7 +135,7 @@ absl::Status ShmEngine::TwoShotDirect(const Reduction& reduction, const std::vec
       const int peer = (rank() + k) % size();
       const Share theirs = ShareOf(std::min(segment, reduction.count - begin), peer, size());
       const size_t offset = (begin + theirs.begin) * element;
-      CopyBytes(results[rank()] + offset, results[peer] + offset, theirs.count() * element);
+      CopyBytes(results[rank()] + offset, results[peer] + offset, theirs.count() * element, copied);
     }
   }
   return group_.Barrier("copy");
@@ -147,8 +159,8 @@ absl::Status ShmEngine::TwoShotStaged(const Reduction& reduction,
       for (size_t p = 0; p < reduction.inputs.size(); ++p) {
         const auto* from = static_cast<const std::byte*>(reduction.inputs[p]) + begin * element;
         std::byte* to = group_.At(rank(), area_in + p * n * element, n * element);
-        std::memcpy(to, from, mine.begin * element);  // what others reduce: before and after the own share
-        std::memcpy(to + mine.end * element, from + mine.end * element, (n - mine.end) * element);
+        CopyBytes(to, from, mine.begin * element);  // what others reduce: before and after the own share
+        CopyBytes(to + mine.end * element, from + mine.end * element, (n - mine.end) * element);
       }
       RETURN_IF_ERROR(group_.Barrier("show"));
     }
@@ -202,8 +214,8 @@ absl::Status ShmEngine::ReduceScatter(const Call& call, const RunContext& contex
     const auto* in = static_cast<const std::byte*>(call.in.data);
     for (int peer = 0; peer < size(); ++peer) {
       if (peer == rank()) continue;
-      std::memcpy(group_.At(rank(), area + peer * n * element, n * element),
-                  in + block * peer + begin * element, n * element);
+      CopyBytes(group_.At(rank(), area + peer * n * element, n * element),
+                in + block * peer + begin * element, n * element);
     }
     RETURN_IF_ERROR(group_.Barrier("show"));
     for (int peer = 0; peer < size(); ++peer) {
