@@ -89,6 +89,7 @@ absl::Status Train(const TrainFlags& flags, const comm::World& world, CommandCon
   if (flags.dry_run) return DryRun(options);
   if (!world.warning.empty()) log->Warning(world.warning);
   signal(SIGPIPE, SIG_IGN);  // a closed pipe behind standard output must not end hours of training
+  signal(SIGXFSZ, SIG_IGN);  // nor a limit on file sizes, which is met like a full disk
   options.stop_signal = InstallStopSignals();
   ASSIGN_OR_RETURN(const train::TrainResult result, train::RunTraining(options));
   if (result.signal != 0) context->exit_code = ExitCodeOfSignal(result.signal);

@@ -17,6 +17,7 @@
 #include "runtime/train/agreement.h"
 #include "runtime/train/config.h"
 #include "runtime/train/probe.h"
+#include "runtime/train/recipe_diff.h"
 
 namespace lockstep::train {
 
@@ -116,9 +117,21 @@ absl::Status Session::BuildPrograms() {
 }
 
 absl::Status Session::AgreeOnRun() {
+  RETURN_IF_ERROR(comm::CheckAgreement(*communicator_, {{"build", options_.build_id}}));
+  ASSIGN_OR_RETURN(const std::vector<std::string> recipes, comm::AllGatherText(*communicator_, recipe_text_));
+  for (size_t rank = 1; rank < recipes.size(); ++rank) {
+    if (recipes[rank] == recipes[0]) continue;
+    return ConfigError(
+        absl::StrCat("the ranks differ in the recipe; from rank 0 to rank ", rank, ":\n  ",
+                     absl::StrJoin(RecipeDiff(FlattenText(recipes[0]), FlattenText(recipes[rank])), "\n  "),
+                     "\nStart every rank with the same file and the same --set"));
+  }
   const DataFacts& facts = feed_->facts();
-  return comm::CheckAgreement(*communicator_, {{"build", options_.build_id},
-                                               {"recipe", recipe_hash_},
+  // Of `execution`, what cuts the collectives: they must be the same on all ranks.
+  const CommConfig& comm = config_.execution().comm();
+  return comm::CheckAgreement(*communicator_, {{"recipe", recipe_hash_},
+                                               {"execution.comm.bucket_kib", absl::StrCat(comm.bucket_kib())},
+                                               {"execution.comm.algorithm", comm.algorithm()},
                                                {"training data", facts.fingerprint},
                                                {"validation data", facts.eval_fingerprint},
                                                {"--steps", absl::StrCat(plan_.stop)},

@@ -141,13 +141,15 @@ absl::Status TrainLoop::HandleNonFinite(double loss, double norm) {
   const std::string what =
       absl::StrCat("step ", counters_->step + 1, ": loss ", loss, ", gradient norm ", norm);
   if (parts_.config->numerics().on_nonfinite() == SKIP) {
-    parts_.log->Warning(
-        absl::StrCat(what, ": the update of this step is left out (numerics.on_nonfinite: SKIP)"));
+    if (parts_.communicator->rank() == 0) {  // all ranks find the same
+      parts_.log->Warning(
+          absl::StrCat(what, ": the update of this step is left out (numerics.on_nonfinite: SKIP)"));
+    }
     return absl::OkStatus();
   }
   // Once more with every tensor looked at, to say which one was first.
-  absl::Status found = parts_.replica->FindNonFinite(*parts_.state, dropout_key_, FetchForStep());
-  RETURN_IF_ERROR(Annotate(AgreeOnStatus(*parts_.communicator, found), what));
+  const absl::Status found = parts_.replica->FindNonFinite(*parts_.state, dropout_key_, FetchForStep());
+  RETURN_IF_ERROR(AgreeOnStatus(*parts_.communicator, Annotate(found, what)));
   return NumericsError(absl::StrCat(what,
                                     ": every tensor of every lane is finite, so their sum overflows; "
                                     "lower the learning rate, or set optimizer.clip_norm"));
