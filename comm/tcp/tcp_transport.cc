@@ -81,14 +81,24 @@ absl::Status TcpTransport::ConnectAll(Deadline deadline) {
 }
 
 absl::Status TcpTransport::Connect(int peer, Deadline deadline) {
-  auto fd = ConnectTcp(endpoints_[peer], deadline, interrupt_.get());
-  absl::Status status = fd.status();
-  if (fd.ok()) status = CallPeer(fd->get(), self_, peer, deadline, interrupt_.get());
-  if (absl::IsCancelled(status)) return Interruption();
-  if (!status.ok())
-    return Annotate(status, absl::StrCat("connecting to rank ", peer, " at ", endpoints_[peer]));
-  links_[peer] = std::make_unique<TcpLink>(*std::move(fd), self_.rank, peer, self_.generation);
-  return absl::OkStatus();
+  // A listener that a crowd of strangers besieges hangs up on its oldest callers, and one of them may be us. So a call
+  // that breaks off is made again, a few times only: with the wrong secret it would break off every time.
+  constexpr int kCalls = 5;
+  constexpr absl::Duration kPause = absl::Milliseconds(50);
+  absl::Status status;
+  for (int call = 0; call < kCalls; ++call) {
+    if (call > 0) absl::SleepFor(std::min(kPause, deadline.Left()));
+    auto fd = ConnectTcp(endpoints_[peer], deadline, interrupt_.get());
+    status = fd.status();
+    if (fd.ok()) status = CallPeer(fd->get(), self_, peer, deadline, interrupt_.get());
+    if (status.ok()) {
+      links_[peer] = std::make_unique<TcpLink>(*std::move(fd), self_.rank, peer, self_.generation);
+      return absl::OkStatus();
+    }
+    if (absl::IsCancelled(status)) return Interruption();
+    if (!absl::IsUnavailable(status) || deadline.Passed()) break;
+  }
+  return Annotate(status, absl::StrCat("connecting to rank ", peer, " at ", endpoints_[peer]));
 }
 
 void TcpTransport::AdoptCallers() {
