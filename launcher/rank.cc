@@ -12,7 +12,7 @@
 namespace lockstep::launcher {
 namespace {
 
-constexpr absl::Duration kMomentToSpeak = absl::Milliseconds(300);
+constexpr absl::Duration kMomentToSpeak = absl::Milliseconds(1500);
 
 bool NamesARank(absl::string_view message) {
   if (!absl::ConsumePrefix(&message, "rank ")) return false;

@@ -77,8 +77,9 @@ absl::Status DryRun(const train::TrainOptions& options) {
 absl::Status Train(const TrainFlags& flags, const comm::World& world, CommandContext* context) {
   if (flags.out.empty() && !flags.dry_run)
     return ConfigError("--out is required: the folder that the run writes to");
-  if (flags.steps.has_value() && *flags.steps < 1) {
-    return ConfigError(absl::StrCat("--steps ", *flags.steps, ": must be at least 1"));
+  if (flags.steps.has_value() && *flags.steps < 0) {
+    return ConfigError(absl::StrCat(
+        "--steps ", *flags.steps, ": must be at least 0 (which writes a checkpoint of the initial weights)"));
   }
   ASSIGN_OR_RETURN(train::TrainOptions options, MakeOptions(flags, world));
   const nn::ModelRegistry builtin = nn::BuiltinModels();
