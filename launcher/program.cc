@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iostream>
 #include <memory>
+#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -133,7 +134,12 @@ int RunProgram(int argc, char** argv, const nn::ModelRegistry* models) {
   app.footer(kExamples);  // after the commands, which would inherit it
   const int parsed = Parse(app, Words(context.arguments));
   if (parsed >= 0) return parsed;
-  const absl::Status status = context.action();
+  absl::Status status;
+  try {
+    status = context.action();
+  } catch (const std::bad_alloc&) {  // the standard library's and our buffers' only exception
+    status = ConfigError("out of memory: this machine cannot hold what was asked for; lower the sizes");
+  }
   std::cout.flush();
   if (status.ok()) return context.exit_code;
   std::cerr << absl::StrCat("lockstep: error: ", status.message(), "\n");

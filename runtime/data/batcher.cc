@@ -70,7 +70,7 @@ absl::Status Batcher::Fill(int64_t step, int lane, int micro, Batch* batch) cons
   order_.SamplesAt(plan_.FirstPosition(source_step, lane, micro), absl::MakeSpan(batch->samples_));
   SetPositions(plan_.FirstPosition(step, lane, micro), batch);
   const absl::Status decoded = Decode(batch->micro_batch(), batch);
-  return decoded.ok() ? decoded : Annotate(decoded, absl::StrCat("step ", step));
+  return decoded.ok() ? decoded : Annotate(decoded, absl::StrCat("step ", step + 1));
 }
 
 absl::Status Batcher::FillEval(const EvalPlan& plan, int64_t chunk, Batch* batch) const {

@@ -129,7 +129,9 @@ Tensor Conv2d(Builder& b, absl::string_view name, Tensor x, int64_t channels, in
   const std::string mistake = ConvMistake(image, channels, kernel, options, padding);
   if (!mistake.empty()) return Fail(b, mistake);
   const int64_t inputs = image[2] / options.groups;
-  const Initializer otherwise = FanInUniform(inputs * kernel * kernel);
+  const auto shape = Shape::FromDims({channels, inputs, kernel, kernel});
+  if (!shape.ok()) return Fail(b, std::string(shape.status().message()));
+  const Initializer otherwise = FanInUniform(shape->Product(1, 4));
   const Tensor weight =
       NewParameter(b, "weight", {channels, inputs, kernel, kernel}, options.weight_init.value_or(otherwise));
   Tensor bias;

@@ -111,7 +111,9 @@ absl::Status CheckSections(const ModelConfig& model) {
     return Wrong(
         absl::StrCat("model.", section.field),
         absl::StrCat("is read by name: '", section.reader, "' only, but the model is ",
-                     model.has_layers() ? "a list of layers" : absl::StrCat("'", model.name(), "'")));
+                     model.has_layers() ? "a list of layers"
+                                        : absl::StrCat("'", model.name(), "'; did you mean '", section.reader,
+                                                       "'? Else remove the section")));
   }
   return absl::OkStatus();
 }

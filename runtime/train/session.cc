@@ -1,5 +1,7 @@
 #include "runtime/train/session.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <fstream>
 #include <set>
@@ -7,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "comm/bootstrap.h"
@@ -50,10 +53,13 @@ absl::Status Session::Prepare() {
   if (ready.ok()) ready = BuildPrograms();
   RETURN_IF_ERROR(AgreeOnStatus(*communicator_, ready));
   RETURN_IF_ERROR(AgreeOnRun());
+  RETURN_IF_ERROR(AgreeOnStatus(*communicator_, CheckMemory()));
   RETURN_IF_ERROR(AgreeOnStatus(*communicator_, MakeReplica()));
   RETURN_IF_ERROR(Probe());
   RETURN_IF_ERROR(Resume());
-  return AgreeOnStatus(*communicator_, OpenObservers());
+  RETURN_IF_ERROR(AgreeOnStatus(*communicator_, OpenObservers()));
+  prepared_ = true;
+  return absl::OkStatus();
 }
 
 absl::Status Session::Connect() {
@@ -135,7 +141,8 @@ absl::Status Session::AgreeOnRun() {
                                                {"training data", facts.fingerprint},
                                                {"validation data", facts.eval_fingerprint},
                                                {"--steps", absl::StrCat(plan_.stop)},
-                                               {"--ledger", absl::StrCat(options_.ledger)}});
+                                               {"--ledger", absl::StrCat(options_.ledger)},
+                                               {"--out", options_.out}});
 }
 
 int Session::ChooseThreads() const {
@@ -149,6 +156,30 @@ int Session::ChooseThreads() const {
     threads = bound ? cores : std::max(1, cores / local_ranks_);
   }
   return std::min(threads, owned);
+}
+
+absl::Status Session::CheckMemory() const {
+  const double copies = 1.0 + MomentNames(config_.optimizer()).size() + config_.has_ema();
+  const double flat_bytes =
+      static_cast<double>(train_program_->parameter_layout().total_elements) * sizeof(float);
+  const int threads = ChooseThreads();
+  const int slots =
+      PlannedSlots(comm::LanesOfRank(communicator_->rank(), communicator_->size(), config_.lanes()),
+                   config_.lanes(), threads);
+  const double activations = static_cast<double>(train_program_->arena_bytes()) * threads;
+  const double needed = flat_bytes * (copies + slots) + activations;
+  const double machine =
+      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  if (needed * local_ranks_ <= machine) return absl::OkStatus();
+  constexpr double kGib = 1 << 30;
+  return ConfigError(
+      absl::StrFormat("this run needs %.1f GiB a rank (%.1f for parameters and optimizer, %.1f for %d "
+                      "gradient buffers, %.1f for the "
+                      "activations of %d threads), %d ranks share this machine, and it has %.1f GiB; lower "
+                      "global_batch, raise "
+                      "accumulate or lanes, use fewer ranks or threads, or a smaller model",
+                      needed / kGib, flat_bytes * copies / kGib, flat_bytes * slots / kGib, slots,
+                      activations / kGib, threads, local_ranks_, machine / kGib));
 }
 
 absl::Status Session::MakeReplica() {

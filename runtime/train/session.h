@@ -43,14 +43,15 @@ class Session {
   absl::StatusOr<std::string> Describe();
 
  private:
-  absl::Status OpenData();       // feed_
-  absl::Status BuildPrograms();  // programs
-  absl::Status Connect();        // communicator_, who shares this machine
-  absl::Status OpenFolder();     // folder_ on rank 0
-  absl::Status AgreeOnRun();     // same build, recipe and data on every rank
-  absl::Status MakeReplica();    // team_, state_, replica_, ...
-  absl::Status Probe();          // same bits on every rank
-  absl::Status Resume();         // state_ and counters_ from a checkpoint, if there is one
+  absl::Status OpenData();           // feed_
+  absl::Status BuildPrograms();      // programs
+  absl::Status Connect();            // communicator_, who shares this machine
+  absl::Status OpenFolder();         // folder_ on rank 0
+  absl::Status AgreeOnRun();         // same build, recipe and data on every rank
+  absl::Status CheckMemory() const;  // what MakeReplica will allocate fits this machine
+  absl::Status MakeReplica();        // team_, state_, replica_, ...
+  absl::Status Probe();              // same bits on every rank
+  absl::Status Resume();             // state_ and counters_ from a checkpoint, if there is one
   absl::Status CheckLineage(const Manifest& manifest) const;
   absl::StatusOr<std::optional<LoadedCheckpoint>> ChooseCheckpoint() const;
   absl::Status OpenObservers();  // on rank 0
@@ -78,6 +79,7 @@ class Session {
   std::unique_ptr<Replica> replica_;
   std::unique_ptr<Evaluator> evaluator_;
   std::unique_ptr<Optimizer> optimizer_;
+  bool prepared_ = false;  // the run has begun: result.json is its own to write
   RunCounters counters_;
   double earlier_seconds_ = 0;  // trained before this process
   double last_loss_ = 0;        // as the checkpoint had it

@@ -1,5 +1,6 @@
 // The rest of Session: resuming, observing, training, and how a run ends.
 
+#include <signal.h>
 #include <unistd.h>
 
 #include <utility>
@@ -125,6 +126,11 @@ absl::Status Session::Resume() {
                    BroadcastText(*communicator_, Pack(counters_, last_loss_, hashes_)));
   if (!Unpack(packed, &counters_, &last_loss_, &hashes_))
     return absl::InternalError("rank 0 sent no counters");
+  if (counters_.step > plan_.stop) {
+    return ConfigError(
+        absl::StrCat("--steps ", plan_.stop, ": this run is at step ", counters_.step,
+                     " already; choose another --out, or --resume the checkpoint of an earlier step"));
+  }
   RETURN_IF_ERROR(BroadcastTensors(*communicator_, state_->Buffers()));
 
   FeedOptions feed;
@@ -256,7 +262,10 @@ absl::StatusOr<TrainResult> Session::Finish(const LoopResult& loop) {
 
   RunResult file = ResultSoFar();
   file.status = result.status;
-  if (loop.signal != 0) file.message = absl::StrCat("signal ", loop.signal);
+  if (loop.signal != 0) {  // of the process, too (docs/DESIGN.md, section 7): SIGUSR1 is no failure
+    file.message = absl::StrCat("signal ", loop.signal);
+    file.exit_code = loop.signal == SIGUSR1 ? 0 : 128 + loop.signal;
+  }
   file.loss = result.loss;
   file.eval = loop.eval;
   file.seconds += loop.train_seconds;
@@ -286,6 +295,8 @@ RunResult Session::ResultSoFar() const {
 
 void Session::ReportFailure(const absl::Status& status) {
   if (!folder_) return;  // another rank writes, or the folder is not ours
+  // A start that was refused says nothing about the run that the folder holds.
+  if (!prepared_ && options_.file_system->Exists(folder_->paths().result())) return;
   RunResult file = ResultSoFar();
   file.status = "failed";
   file.message = std::string(status.message());

@@ -41,7 +41,8 @@ TEST(ReduceTest, SumsInTheOrderOfTheSteps) {
         for (int k = 0; k < inputs; ++k) pointers.push_back(in[k].data() + k % 3);
         ReduceProgram(inputs, steps, ReduceOp::kSum, DType::kF32)
             .Run(pointers.data(), out.data() + 1, count, stores);
-        EXPECT_EQ(std::memcmp(out.data() + 1, want.data(), count * 4), 0) << inputs << " inputs, " << count;
+        EXPECT_TRUE(count == 0 || std::memcmp(out.data() + 1, want.data(), count * 4) == 0)
+            << inputs << " inputs, " << count;
       }
     }
   }

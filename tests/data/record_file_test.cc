@@ -157,7 +157,7 @@ TEST_F(RecordFileTest, EveryFlippedBitIsFoundAndItsRecordNamed) {
 }
 
 TEST_F(RecordFileTest, CompressedFilesAreKnown) {
-  Write(std::string("\x1f\x8b\x08\x00 and so on, compressed", 30));
+  Write(std::string("\x1f\x8b\x08\x00", 4) + " and so on, compressed");
   EXPECT_THAT(ErrorOfFile(), AllOf(HasSubstr("f: it is GZIP"), HasSubstr("decompress it")));
   Write("\x78\x9c and so on, compressed");
   EXPECT_THAT(ErrorOfFile(), HasSubstr("ZLIB"));
