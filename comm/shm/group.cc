@@ -80,10 +80,8 @@ void ShmGroup::Enter(RunContext& context) {
 }
 
 void ShmGroup::WakeSleepers(const std::atomic<uint32_t>& word) {
-  // Pairs with the fence in Sleep: either the sleeper sees the new word, or we see that it sleeps.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
   for (int peer = 0; peer < size_; ++peer) {
-    if (peer != rank_ && control(peer).sleeping.load(std::memory_order_relaxed) != 0) {
+    if (peer != rank_ && control(peer).sleeping.load(std::memory_order_seq_cst) != 0) {
       FutexWakeAll(word);
       return;
     }
@@ -91,7 +89,7 @@ void ShmGroup::WakeSleepers(const std::atomic<uint32_t>& word) {
 }
 
 void ShmGroup::Arrive() {
-  mine_->phase.store(++phase_, std::memory_order_release);
+  mine_->phase.store(++phase_, std::memory_order_seq_cst);  // also a release of all written before
   WakeSleepers(mine_->phase);
 }
 
@@ -129,7 +127,7 @@ absl::Status ShmGroup::Begin(const CallSlot& slot, size_t offsets) {
 }
 
 void ShmGroup::PostEvent() {
-  mine_->events.fetch_add(1, std::memory_order_release);
+  mine_->events.fetch_add(1, std::memory_order_seq_cst);
   WakeSleepers(mine_->events);
 }
 

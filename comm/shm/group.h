@@ -77,8 +77,9 @@ class ShmGroup {
   template <typename Ready>
   absl::Status Sleep(int peer, const std::atomic<uint32_t>& word, const char* phase, const Ready& ready) {
     const uint32_t seen = word.load(std::memory_order_acquire);
+    // Sequentially consistent, like the change of the word and the look at `sleeping` of whoever changes it:
+    // either that look finds us asleep, or the kernel finds the word changed and does not put us to sleep.
     mine_->sleeping.store(1, std::memory_order_seq_cst);
-    std::atomic_thread_fence(std::memory_order_seq_cst);
     const bool sleep = !ready();
     if (sleep) SleepOn(word, seen);
     mine_->sleeping.store(0, std::memory_order_relaxed);

@@ -5,6 +5,9 @@
 // pieces into the staging areas when it lies anywhere. Staged pieces alternate between two areas, so that one
 // barrier a piece suffices where nothing but the inputs is staged.
 //
+// Staging areas are written around the caches (StagedStores): peers have read those lines before, and taking
+// lines back from another core's cache costs more than memory does.
+//
 // Reductions (N ranks, S bytes a rank; algbw bounds are in docs/DESIGN.md, section 5):
 //   one_shot   every rank stages its input and reduces everything: 1 barrier, N (N + 3) S moved. For small S.
 //   two_shot   by segments: every rank reduces its share of the segment into its own result, then copies the
@@ -31,6 +34,11 @@ namespace lockstep::comm {
 // Collective over the meeting; fails or succeeds on all ranks.
 absl::StatusOr<std::unique_ptr<Engine>> MakeShmEngine(Meeting& meeting, uint64_t generation,
                                                       Deadline deadline);
+
+// How `size_bytes` bytes of a staging area are written; few are better left in the caches.
+inline Stores StagedStores(size_t size_bytes) {
+  return size_bytes >= 4096 ? Stores::kStreaming : Stores::kCached;
+}
 
 class ShmEngine : public Engine, private Transport {
  public:

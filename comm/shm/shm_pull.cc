@@ -92,7 +92,8 @@ absl::Status ShmEngine::PullStaged(const Pull& pull) {
     const size_t area = kStageInOffset + parity * kStageBytes;
     for (size_t block = 0; block < pull.shown_blocks; ++block) {
       CopyBytes(group_.At(rank(), area + block * n, n),
-                static_cast<const std::byte*>(pull.shown) + block * pull.block_bytes + begin, n);
+                static_cast<const std::byte*>(pull.shown) + block * pull.block_bytes + begin, n,
+                StagedStores(n));
     }
     RETURN_IF_ERROR(group_.Barrier("show"));
     for (int k = 0; k < size(); ++k) {

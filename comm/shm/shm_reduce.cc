@@ -159,8 +159,10 @@ absl::Status ShmEngine::TwoShotStaged(const Reduction& reduction,
       for (size_t p = 0; p < reduction.inputs.size(); ++p) {
         const auto* from = static_cast<const std::byte*>(reduction.inputs[p]) + begin * element;
         std::byte* to = group_.At(rank(), area_in + p * n * element, n * element);
-        CopyBytes(to, from, mine.begin * element);  // what others reduce: before and after the own share
-        CopyBytes(to + mine.end * element, from + mine.end * element, (n - mine.end) * element);
+        CopyBytes(to, from, mine.begin * element,
+                  StagedStores(n * element));  // what others reduce: before and after the own share
+        CopyBytes(to + mine.end * element, from + mine.end * element, (n - mine.end) * element,
+                  StagedStores(n * element));
       }
       RETURN_IF_ERROR(group_.Barrier("show"));
     }
@@ -175,7 +177,8 @@ absl::Status ShmEngine::TwoShotStaged(const Reduction& reduction,
       }
     }
     std::byte* shown = group_.At(rank(), area_out, kStageBytes);
-    reduction.plan->program->Run(at.data(), shown + mine.begin * element, mine.count());
+    reduction.plan->program->Run(at.data(), shown + mine.begin * element, mine.count(),
+                                 StagedStores(n * element));
     RETURN_IF_ERROR(group_.Barrier("reduce"));
     for (int k = 0; k < size() && reduction.out != nullptr; ++k) {
       const int peer = (rank() + k) % size();
@@ -215,7 +218,7 @@ absl::Status ShmEngine::ReduceScatter(const Call& call, const RunContext& contex
     for (int peer = 0; peer < size(); ++peer) {
       if (peer == rank()) continue;
       CopyBytes(group_.At(rank(), area + peer * n * element, n * element),
-                in + block * peer + begin * element, n * element);
+                in + block * peer + begin * element, n * element, StagedStores(n * element));
     }
     RETURN_IF_ERROR(group_.Barrier("show"));
     for (int peer = 0; peer < size(); ++peer) {
