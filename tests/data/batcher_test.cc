@@ -95,7 +95,7 @@ TEST(BatcherTest, BadRecordNamesStepFileRecordAndFeature) {
   Batch batch = batcher.MakeBatch();
   ASSERT_TRUE(batcher.Fill(0, 0, 0, &batch).ok());
   const absl::Status status = batcher.Fill(1, 0, 0, &batch);
-  EXPECT_EQ(status.message(), "step 1: f, record 2: feature 'label' is 2, not in [0, 2)");
+  EXPECT_EQ(status.message(), "step 2: f, record 2: feature 'label' is 2, not in [0, 2)");
   EXPECT_EQ(TroubleOf(status), Trouble::kData);
 }
 
