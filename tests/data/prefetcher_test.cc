@@ -153,7 +153,7 @@ TEST_F(PrefetcherTest, ErrorComesAtItsStepWithItsText) {
         const auto lease = prefetcher.Take(step, lane, micro);
         if (step == 2 && lane == 1 && micro == 0) {
           EXPECT_EQ(lease.status().message(),
-                    absl::StrCat("step 2: sample ", source_->bad_sample, " is bad"));
+                    absl::StrCat("step 3: sample ", source_->bad_sample, " is bad"));
           EXPECT_EQ(TroubleOf(lease.status()), Trouble::kData);
         } else {
           EXPECT_TRUE(lease.ok()) << step << " " << lane << " " << micro << lease.status();
