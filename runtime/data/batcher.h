@@ -82,7 +82,8 @@ class Batcher {
   // Sample ids of a whole step in position order (for the ledger); out.size() == global_batch.
   void SamplesOfStep(int64_t step, absl::Span<int64_t> out) const;
 
-  // Micro-batch `micro` of `lane` in `step`. Error: the source's, naming also the step.
+  // Micro-batch `micro` of `lane` in `step`. Error: the source's, naming also the step, counted from 1 as in
+  // the metrics.
   absl::Status Fill(int64_t step, int lane, int micro, Batch* batch) const;
   // Chunk `chunk` of an evaluation.
   absl::Status FillEval(const EvalPlan& plan, int64_t chunk, Batch* batch) const;
