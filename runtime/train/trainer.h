@@ -51,7 +51,7 @@ struct TrainOptions {
 
 // How a run ended; RUN/result.json holds the same.
 struct TrainResult {
-  std::string status;  // "done", "stopped" (--steps), "interrupted" (signal)
+  std::string status;  // "done" (also when --steps said where), "interrupted" (signal)
   int signal = 0;      // of an interrupted run
   int64_t steps = 0;   // committed since the run began, over all resumes
   double loss = 0;     // of the last committed step

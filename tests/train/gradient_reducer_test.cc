@@ -1,0 +1,172 @@
+#include "runtime/train/gradient_reducer.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/core/rng.h"
+#include "runtime/train/lane_team.h"
+#include "tests/testing/run_ranks.h"
+
+namespace lockstep::train {
+namespace {
+
+constexpr int64_t kElements = 700;  // of the parameters; a tail of 20 follows
+
+std::vector<Bucket> Buckets() {
+  return PlanBuckets({64, 128, 400, 640, kElements}, /*bucket_elements=*/150, /*tail_elements=*/20);
+}
+
+// Element i of a lane's gradient: of all magnitudes, so that another order of addition gives other bits.
+float Value(int step, int lane, int64_t i) {
+  const uint64_t bits = Mix64(Mix64(static_cast<uint64_t>(step * 1000 + lane)) + static_cast<uint64_t>(i));
+  const float fraction = static_cast<float>(bits >> 40) / (1 << 24) - 0.5f;
+  return std::ldexp(fraction, static_cast<int>(bits % 24));
+}
+// Small whole numbers: any order gives the same sum.
+float WholeValue(int step, int lane, int64_t i) {
+  return static_cast<float>((step * 7 + lane * 5 + static_cast<int>(i)) % 64);
+}
+
+float TreeSum(comm::LaneRange node, int step, int64_t i) {
+  if (node.size() == 1) return Value(step, node.begin, i);
+  const int split = comm::SplitOf(node);
+  return TreeSum({node.begin, split}, step, i) + TreeSum({split, node.end}, step, i);
+}
+
+void Dawdle(std::mt19937& random) {
+  if (random() % 3 == 0) std::this_thread::sleep_for(std::chrono::microseconds(random() % 200));
+}
+
+// One step of one rank: lanes as Replica runs them, bucket by bucket, at random speeds.
+template <typename ValueFunction>
+absl::StatusOr<float*> RunStep(GradientReducer& reducer, LaneTeam& team, comm::LaneRange owned,
+                               bool reproducible, int step, const ValueFunction& value) {
+  reducer.BeginStep();
+  std::atomic<int> next{owned.begin};
+  team.Run([&](int thread) {
+    std::mt19937 random(static_cast<uint32_t>(step * 100 + owned.begin * 10 + thread));
+    const auto next_lane = [&](int previous) {
+      if (reproducible) return next.fetch_add(1);
+      return previous < 0 ? owned.begin + thread : previous + team.size();
+    };
+    for (int lane = next_lane(-1); lane < owned.end; lane = next_lane(lane)) {
+      const GradientReducer::Slot slot = reducer.Acquire(lane, thread);
+      for (size_t b = 0; b < reducer.buckets().size(); ++b) {
+        const Bucket& bucket = reducer.buckets()[b];
+        Dawdle(random);
+        for (int64_t i = bucket.begin; i < bucket.end; ++i) {
+          slot.gradient[i] = (slot.accumulate ? slot.gradient[i] : 0.0f) + value(step, lane, i);
+        }
+        reducer.BucketDone(lane, thread, static_cast<int>(b));
+      }
+    }
+  });
+  return reducer.Finish();
+}
+
+struct Case {
+  int lanes, ranks, threads;
+};
+
+absl::Status RunCase(const Case& c, bool reproducible) {
+  const testing::RunRanksOptions options{
+      .size = c.ranks, .what = absl::StrCat(c.lanes, " lanes, ", c.ranks, " ranks, ", c.threads, " threads")};
+  return testing::RunRanks(options, [&](comm::Communicator& communicator) -> absl::Status {
+    const comm::LaneRange owned = comm::LanesOfRank(communicator.rank(), c.ranks, c.lanes);
+    LaneTeam team(std::min(c.threads, owned.size()));
+    ASSIGN_OR_RETURN(
+        const auto reducer,
+        GradientReducer::Create(
+            &communicator, Buckets(),
+            {.lanes = c.lanes, .threads = team.size(), .reproducible = reproducible, .algorithm = ""}));
+    for (int step = 0; step < 3; ++step) {
+      ASSIGN_OR_RETURN(const float* sum,
+                       RunStep(*reducer, team, owned, reproducible, step, reproducible ? Value : WholeValue));
+      for (int64_t i = 0; i < kElements + 20; ++i) {
+        float expected = 0;
+        if (reproducible) {
+          expected = TreeSum({0, c.lanes}, step, i);
+        } else {
+          for (int lane = 0; lane < c.lanes; ++lane) expected += WholeValue(step, lane, i);
+        }
+        if (std::memcmp(&expected, &sum[i], sizeof expected) != 0) {
+          return absl::InternalError(absl::StrCat(options.what, ", step ", step, ", element ", i, ": ",
+                                                  sum[i], " is not ", expected));
+        }
+      }
+    }
+    return absl::OkStatus();
+  });
+}
+
+TEST(GradientReducerTest, GivesTheBitsOfTheTreeAtEveryWorldAndThreadCount) {
+  for (int lanes : {1, 6, 8}) {
+    for (int ranks = 1; ranks <= lanes; ++ranks) {
+      for (int threads = 1; threads <= 3; ++threads) {
+        const absl::Status status = RunCase({lanes, ranks, threads}, /*reproducible=*/true);
+        EXPECT_TRUE(status.ok()) << status;
+      }
+    }
+  }
+}
+
+TEST(GradientReducerTest, ManyLanesOnFewThreadsNeverWaitForever) {
+  for (const Case& c : std::vector<Case>{{32, 1, 1}, {32, 1, 4}, {32, 3, 2}, {31, 2, 3}, {24, 5, 4}}) {
+    const absl::Status status = RunCase(c, /*reproducible=*/true);
+    EXPECT_TRUE(status.ok()) << status;
+  }
+}
+
+TEST(GradientReducerTest, UnorderedSumsEveryLaneOnce) {
+  for (const Case& c : std::vector<Case>{{1, 1, 1}, {8, 1, 3}, {8, 2, 2}, {8, 3, 2}, {7, 3, 3}, {8, 8, 1}}) {
+    const absl::Status status = RunCase(c, /*reproducible=*/false);
+    EXPECT_TRUE(status.ok()) << status;
+  }
+}
+
+TEST(GradientReducerTest, PlansAboutLogarithmicallyManyBuffers) {
+  EXPECT_EQ(PlannedSlots({0, 1}, 8, 1), 1);
+  EXPECT_EQ(PlannedSlots({0, 8}, 8, 1), 4);
+  EXPECT_EQ(PlannedSlots({0, 64}, 64, 1), 7);
+  EXPECT_EQ(PlannedSlots({0, 8}, 8, 3), 6);
+  EXPECT_EQ(PlannedSlots({0, 8}, 8, 16), 8) << "never more than lanes";
+  // Lanes 3 .. 5 of 8 are three parts that stay until the end.
+  EXPECT_EQ(PlannedSlots({3, 6}, 8, 1), static_cast<int>(comm::MaximalSubtrees({3, 6}, 8).size()) + 1);
+}
+
+TEST(GradientReducerTest, CancelWakesWhoWaitsForABuffer) {
+  const absl::Status status =
+      testing::RunRanks({.size = 1}, [](comm::Communicator& communicator) -> absl::Status {
+        ASSIGN_OR_RETURN(
+            const auto reducer,
+            GradientReducer::Create(&communicator, Buckets(),
+                                    {.lanes = 8, .threads = 1, .reproducible = true, .algorithm = ""}));
+        reducer->BeginStep();
+        for (int lane = 0; lane < reducer->slots(); ++lane) {
+          if (reducer->Acquire(lane, 0).gradient == nullptr)
+            return absl::InternalError("a buffer was missing");
+        }
+        GradientReducer::Slot slot{.gradient = reinterpret_cast<float*>(8)};
+        std::thread waiting([&] { slot = reducer->Acquire(reducer->slots(), 0); });
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        reducer->Cancel();
+        waiting.join();
+        EXPECT_EQ(slot.gradient, nullptr);
+        reducer->BeginStep();  // the next step starts over
+        EXPECT_NE(reducer->Acquire(0, 0).gradient, nullptr);
+        return absl::OkStatus();
+      });
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+}  // namespace
+}  // namespace lockstep::train
