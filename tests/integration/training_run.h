@@ -24,7 +24,7 @@ struct Command {
   std::string config;  // a path
   std::string out;     // a name inside the workspace
   int ranks = 1;
-  std::vector<std::string> arguments;  // after the common ones
+  std::vector<std::string> arguments = {};  // after the common ones
   StartWith start = StartWith::kMpirun;
 };
 
