@@ -1,158 +1,18 @@
 #include "comm/bench/bench_case.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "absl/strings/str_join.h"
+#include "comm/bench/bench_values.h"
 #include "comm/bench/comm_bench.h"
 #include "comm/engine.h"
-#include "comm/reduce/half.h"
-#include "comm/reduce/reduce.h"
 
 namespace lockstep::comm {
 namespace {
 
-constexpr size_t kPeriod = 1021;
-
 bool TotalIsCut(Collective c) {  // the size is that of all ranks' parts together
   return c == Collective::kReduceScatter || c == Collective::kAllGather || c == Collective::kGather ||
          c == Collective::kScatter || c == Collective::kAllToAll;
-}
-
-// Element i (of the table) of what rank (or lane) `rank` of `ranks` puts in.
-int64_t InputNumber(const BenchPoint& point, int rank, int ranks, size_t i) {
-  if (!point.kind.reduces) return static_cast<int64_t>((static_cast<size_t>(rank) * 31 + i) % 101);
-  if (point.op == ReduceOp::kProd) return i % ranks == static_cast<size_t>(rank) ? 2 : 1;
-  return static_cast<int64_t>((static_cast<size_t>(rank) + i) % 5);
-}
-
-int64_t ReducedNumber(const BenchPoint& point, int ranks, size_t i) {
-  int64_t result = InputNumber(point, 0, ranks, i);
-  for (int rank = 1; rank < ranks; ++rank) {
-    const int64_t value = InputNumber(point, rank, ranks, i);
-    if (point.op == ReduceOp::kSum || point.op == ReduceOp::kAvg) result += value;
-    if (point.op == ReduceOp::kProd) result *= value;
-    if (point.op == ReduceOp::kMin) result = std::min(result, value);
-    if (point.op == ReduceOp::kMax) result = std::max(result, value);
-  }
-  return result;
-}
-
-template <typename T>
-T Convert(float value) {
-  if constexpr (sizeof(T) == 2) {
-    T out;
-    FromFloat(value, out);
-    return out;
-  } else {
-    return static_cast<T>(value);
-  }
-}
-
-// number / divisor as the reduction computes it: in the type, or in fp32 for 16-bit floats.
-template <typename T>
-T Element(int64_t number, int divisor) {
-  if constexpr (std::is_integral_v<T>) {
-    return static_cast<T>(static_cast<T>(number) / static_cast<T>(divisor));
-  } else if constexpr (std::is_same_v<T, double>) {
-    return static_cast<double>(number) / divisor;
-  } else {
-    return Convert<T>(static_cast<float>(number) / static_cast<float>(divisor));
-  }
-}
-
-// Calls f with a null pointer of the element type.
-template <typename F>
-auto WithType(DType dtype, const F& f) {
-  switch (dtype) {
-    case DType::kU8:
-      return f(static_cast<uint8_t*>(nullptr));
-    case DType::kI8:
-      return f(static_cast<int8_t*>(nullptr));
-    case DType::kI32:
-      return f(static_cast<int32_t*>(nullptr));
-    case DType::kU32:
-      return f(static_cast<uint32_t*>(nullptr));
-    case DType::kI64:
-      return f(static_cast<int64_t*>(nullptr));
-    case DType::kU64:
-      return f(static_cast<uint64_t*>(nullptr));
-    case DType::kF16:
-      return f(static_cast<Float16*>(nullptr));
-    case DType::kBF16:
-      return f(static_cast<BFloat16*>(nullptr));
-    case DType::kF64:
-      return f(static_cast<double*>(nullptr));
-    case DType::kF32:
-      break;
-  }
-  return f(static_cast<float*>(nullptr));
-}
-
-// Repeats `table`, beginning at its element phase % kPeriod, over `count` elements at `to`.
-template <typename T>
-void FillFrom(const std::vector<T>& table, size_t phase, T* to, size_t count) {
-  for (size_t i = 0, at = phase % kPeriod; i < count; at = 0) {
-    const size_t n = std::min(kPeriod - at, count - i);
-    CopyBytes(to + i, table.data() + at, n * sizeof(T));  // into the caches, as a step's results are
-    i += n;
-  }
-}
-
-template <typename T>
-uint64_t CountDifferences(const std::vector<T>& table, size_t phase, const T* got, size_t count) {
-  uint64_t wrong = 0;
-  for (size_t i = 0, at = phase % kPeriod; i < count; at = 0) {
-    const size_t n = std::min(kPeriod - at, count - i);
-    if (std::memcmp(got + i, table.data() + at, n * sizeof(T)) != 0) {
-      for (size_t k = 0; k < n; ++k)
-        wrong += std::memcmp(got + i + k, &table[at + k], sizeof(T)) != 0 ? 1 : 0;
-    }
-    i += n;
-  }
-  return wrong;
-}
-
-template <typename T, typename Number>
-std::vector<T> Table(const Number& number, int divisor = 1) {
-  std::vector<T> table(kPeriod);
-  for (size_t i = 0; i < kPeriod; ++i) table[i] = Element<T>(number(i), divisor);
-  return table;
-}
-
-// What one part of an output must hold: `count` elements at `begin`, the values of `source` from its element
-// `phase` on.
-struct Piece {
-  size_t begin, count;
-  int source;  // rank; -1: the reduction over all
-  size_t phase;
-};
-
-std::vector<Piece> ExpectedPieces(const BenchPoint& p, int rank, int ranks) {
-  const size_t n = p.count;
-  std::vector<Piece> pieces;
-  switch (p.kind.collective) {
-    case Collective::kReduceScatter:
-      return {{0, n, -1, rank * n}};
-    case Collective::kReduce:
-      return rank == p.root ? std::vector<Piece>{{0, n, -1, 0}} : std::vector<Piece>{};
-    case Collective::kBroadcast:
-      return {{0, n, p.root, 0}};
-    case Collective::kScatter:
-      return {{0, n, p.root, rank * n}};
-    case Collective::kSendRecv:
-      return {{0, n, (rank + ranks - 1) % ranks, 0}};
-    case Collective::kGather:
-    case Collective::kAllGather:
-    case Collective::kAllToAll:
-      if (p.kind.collective == Collective::kGather && rank != p.root) return {};
-      for (int from = 0; from < ranks; ++from) {
-        pieces.push_back({from * n, n, from, p.kind.collective == Collective::kAllToAll ? rank * n : 0});
-      }
-      return pieces;
-    default:  // kAllReduce, kReduceLanes
-      return {{0, n, -1, 0}};
-  }
 }
 
 }  // namespace
