@@ -35,9 +35,9 @@ const ReductionPlan& ReductionPlans::For(const Call& call, int size) {
   return plan_;
 }
 
-std::vector<const void*> InputsOf(const Call& call) {
+Pointers<const void*> InputsOf(const Call& call) {
   if (call.kind != Collective::kReduceLanes) return {call.in.data};
-  std::vector<const void*> inputs;
+  Pointers<const void*> inputs;
   for (const LanePart& part : call.parts) inputs.push_back(part.buffer.data);
   return inputs;
 }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "comm/call.h"
 #include "comm/reduce/reduce.h"
 
@@ -36,8 +37,12 @@ class ReductionPlans {
   ReductionPlan plan_;
 };
 
+// Pointers of one call. Inline, because an allocation is a tenth of the time that a small collective takes.
+template <typename Pointer>
+using Pointers = absl::InlinedVector<Pointer, 8>;
+
 // This rank's inputs of a reducing call, in order.
-std::vector<const void*> InputsOf(const Call& call);
+Pointers<const void*> InputsOf(const Call& call);
 
 }  // namespace lockstep::comm
 

@@ -22,8 +22,8 @@ void Copy(void* to, const void* from, size_t size_bytes) {
 }  // namespace
 
 struct P2pCollectives::Reduction {
-  std::vector<const void*> inputs;  // this rank's
-  void* out;                        // null: this rank takes no result
+  Pointers<const void*> inputs;  // this rank's
+  void* out;                     // null: this rank takes no result
   size_t count, element;
   const ReductionPlan& plan;
 };

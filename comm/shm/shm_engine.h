@@ -11,9 +11,8 @@
 // Reductions (N ranks, S bytes a rank; algbw bounds are in docs/DESIGN.md, section 5):
 //   one_shot   every rank stages its input and reduces everything: 1 barrier, N (N + 3) S moved. For small S.
 //   two_shot   by segments: every rank reduces its share of the segment into its own result, then copies the
-//   other
-//              shares from the others' results: 2 barriers and one a segment, (3N - 1) S moved (5N - 2
-//              staged).
+//              other shares from the others' results: 2 barriers and one a segment, (3N - 1) S moved
+//              (5N - 2 staged).
 //   ring       the reference algorithm of comm/p2p, over messages. For comparison.
 #ifndef LOCKSTEP_COMM_SHM_SHM_ENGINE_H_
 #define LOCKSTEP_COMM_SHM_SHM_ENGINE_H_
@@ -58,9 +57,9 @@ class ShmEngine : public Engine, private Transport {
  private:
   // A reduction whose result every rank wants, or only the root.
   struct Reduction {
-    std::vector<const void*> inputs;  // this rank's
-    void* out = nullptr;              // null: this rank takes no result
-    size_t count = 0;                 // elements
+    Pointers<const void*> inputs;  // this rank's
+    void* out = nullptr;           // null: this rank takes no result
+    size_t count = 0;              // elements
     size_t element_bytes = 0;
     const ReductionPlan* plan = nullptr;
     bool everyone = true;  // every rank has an `out`
@@ -68,9 +67,9 @@ class ShmEngine : public Engine, private Transport {
   absl::Status ReduceEverywhere(const Call& call, const RunContext& context);
   absl::Status OneShot(const Reduction& reduction, const RunContext& context);
   absl::Status TwoShot(const Reduction& reduction, const RunContext& context);
-  absl::Status TwoShotDirect(const Reduction& reduction, const std::vector<const std::byte*>& inputs,
-                             const std::vector<std::byte*>& results);
-  absl::Status TwoShotStaged(const Reduction& reduction, const std::vector<const std::byte*>& direct_inputs);
+  absl::Status TwoShotDirect(const Reduction& reduction, const Pointers<const std::byte*>& inputs,
+                             const Pointers<std::byte*>& results);
+  absl::Status TwoShotStaged(const Reduction& reduction, const Pointers<const std::byte*>& direct_inputs);
   absl::Status ReduceScatter(const Call& call, const RunContext& context);
 
   // A collective that moves blocks of `block_bytes`: this rank shows `shown_blocks` consecutive blocks at

@@ -61,17 +61,13 @@ absl::Status ShmEngine::OneShot(const Reduction& reduction, const RunContext& co
   slot.offsets[kMaxParts] = 0;
   RETURN_IF_ERROR(group_.Begin(slot, 0));
   if (reduction.out == nullptr || bytes == 0) return absl::OkStatus();
-  constexpr size_t kInline = 64;
-  const void* inline_inputs[kInline];
-  std::vector<const void*> many;
   const size_t parts = reduction.plan->inputs.size();
-  if (parts > kInline) many.resize(parts);
-  const void** inputs = parts > kInline ? many.data() : inline_inputs;
+  Pointers<const void*> inputs(parts);
   for (size_t i = 0; i < parts; ++i) {
     const ReductionPlan::Input& input = reduction.plan->inputs[i];
     inputs[i] = group_.At(input.owner, area + input.index * bytes, bytes);
   }
-  reduction.plan->program->Run(inputs, reduction.out, reduction.count);
+  reduction.plan->program->Run(inputs.data(), reduction.out, reduction.count);
   return absl::OkStatus();
 }
 
@@ -84,7 +80,7 @@ absl::Status ShmEngine::TwoShot(const Reduction& reduction, const RunContext& co
     inputs_direct = inputs_direct && group_.SlotOf(peer).inputs_direct != 0;
     results_direct = results_direct && group_.SlotOf(peer).result_direct != 0;
   }
-  std::vector<const std::byte*> inputs;
+  Pointers<const std::byte*> inputs;
   if (inputs_direct) {
     for (const auto& [owner, index] : reduction.plan->inputs) {
       inputs.push_back(group_.At(owner, group_.SlotOf(owner).offsets[index], bytes));
@@ -93,7 +89,7 @@ absl::Status ShmEngine::TwoShot(const Reduction& reduction, const RunContext& co
     }
   }
   if (!inputs_direct || !results_direct) return TwoShotStaged(reduction, inputs);
-  std::vector<std::byte*> results;
+  Pointers<std::byte*> results;
   for (int peer = 0; peer < size(); ++peer) {
     results.push_back(group_.At(peer, group_.SlotOf(peer).offsets[kMaxParts], bytes));
     if (results.back() == nullptr)
@@ -109,15 +105,15 @@ absl::Status ShmEngine::TwoShot(const Reduction& reduction, const RunContext& co
 // cache costs more than memory does, several times more where the cores share no cache. In place those are
 // the copied shares (their owners have just read them), otherwise the reduced ones (the peers copied them in
 // the call before).
-absl::Status ShmEngine::TwoShotDirect(const Reduction& reduction, const std::vector<const std::byte*>& inputs,
-                                      const std::vector<std::byte*>& results) {
+absl::Status ShmEngine::TwoShotDirect(const Reduction& reduction, const Pointers<const std::byte*>& inputs,
+                                      const Pointers<std::byte*>& results) {
   const size_t element = reduction.element_bytes;
   const size_t segment = RoundDown(kSegmentBytes / element, size_t{16} * size());
   const bool in_place = std::find(inputs.begin(), inputs.end(), results[rank()]) != inputs.end();
   const bool large = reduction.count * element >= kLargeBytes;
   const Stores reduced = in_place ? Stores::kCached : Stores::kStreaming;
   const Stores copied = in_place || large ? Stores::kStreaming : Stores::kCached;
-  std::vector<const void*> at(inputs.size());
+  Pointers<const void*> at(inputs.size());
   const auto reduce = [&](size_t begin) {
     const Share mine = ShareOf(std::min(segment, reduction.count - begin), rank(), size());
     const size_t offset = (begin + mine.begin) * element;
@@ -144,11 +140,11 @@ absl::Status ShmEngine::TwoShotDirect(const Reduction& reduction, const std::vec
 // By pieces: every rank shows the shares that others reduce, reduces its own share, shows that, and takes the
 // others'.
 absl::Status ShmEngine::TwoShotStaged(const Reduction& reduction,
-                                      const std::vector<const std::byte*>& direct_inputs) {
+                                      const Pointers<const std::byte*>& direct_inputs) {
   const bool direct = !direct_inputs.empty();
   const size_t element = reduction.element_bytes, parts = reduction.plan->inputs.size();
   const size_t piece = RoundDown(kStageBytes / (direct ? 1 : reduction.plan->most_inputs) / element, 16);
-  std::vector<const void*> at(parts);
+  Pointers<const void*> at(parts);
   int parity = 0;
   for (size_t begin = 0; begin < reduction.count; begin += piece, parity ^= 1) {
     const size_t n = std::min(piece, reduction.count - begin);
@@ -199,7 +195,7 @@ absl::Status ShmEngine::ReduceScatter(const Call& call, const RunContext& contex
   RETURN_IF_ERROR(group_.Begin(SlotFor(context, shown, block * size(), nullptr, 0), 1));
   bool direct = true;
   for (int peer = 0; peer < size(); ++peer) direct = direct && group_.SlotOf(peer).inputs_direct != 0;
-  std::vector<const void*> at(size());
+  Pointers<const void*> at(size());
   if (direct) {
     for (int peer = 0; peer < size(); ++peer) {
       const std::byte* base = group_.At(peer, group_.SlotOf(peer).offsets[0], block * size());

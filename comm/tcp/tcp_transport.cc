@@ -81,8 +81,9 @@ absl::Status TcpTransport::ConnectAll(Deadline deadline) {
 }
 
 absl::Status TcpTransport::Connect(int peer, Deadline deadline) {
-  // A listener that a crowd of strangers besieges hangs up on its oldest callers, and one of them may be us. So a call
-  // that breaks off is made again, a few times only: with the wrong secret it would break off every time.
+  // A listener that a crowd of strangers besieges hangs up on its oldest callers, and one of them may be us.
+  // So a call that breaks off is made again, a few times only: with the wrong secret it would break off every
+  // time.
   constexpr int kCalls = 5;
   constexpr absl::Duration kPause = absl::Milliseconds(50);
   absl::Status status;
