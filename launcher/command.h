@@ -15,12 +15,14 @@
 #ifndef LOCKSTEP_LAUNCHER_COMMAND_H_
 #define LOCKSTEP_LAUNCHER_COMMAND_H_
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "CLI/App.hpp"
+#include "CLI/Validators.hpp"
 #include "runtime/core/status.h"
 
 namespace lockstep::nn {
@@ -41,6 +43,9 @@ struct CommandContext {
     command->callback([this, work = std::move(work)] { action = work; });
   }
 };
+
+// For options that take an integer: CLI11 would cut one beyond 64 bits to the largest that fits.
+CLI::Validator WholeNumber(int64_t least);
 
 void AddTrainCommand(CLI::App& app, CommandContext& context);
 void AddLaunchCommand(CLI::App& app, CommandContext& context);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <new>
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "launcher/build_info.h"
@@ -121,6 +123,16 @@ int Parse(CLI::App& app, std::vector<std::string> words) {
 }
 
 }  // namespace
+
+CLI::Validator WholeNumber(int64_t least) {
+  const auto check = [least](const std::string& text) -> std::string {
+    int64_t value = 0;
+    if (absl::SimpleAtoi(text, &value) && value >= least) return "";
+    return absl::StrCat("'", text, "' must be a whole number from ", least, " to ",
+                        std::numeric_limits<int64_t>::max());
+  };
+  return CLI::Validator(check, "", "WholeNumber");
+}
 
 int RunProgram(int argc, char** argv, const nn::ModelRegistry* models) {
   CommandContext context;

@@ -62,10 +62,10 @@ void AddCat(CLI::App* parent, CommandContext& context) {
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
   command->add_option("--skip", options->skip, "Records passed over first")
-      ->check(CLI::NonNegativeNumber)
+      ->check(WholeNumber(0))
       ->capture_default_str();
   command->add_option("--limit", options->limit, "Records printed at most; default: all")
-      ->check(CLI::NonNegativeNumber);
+      ->check(WholeNumber(0));
   command->footer(
       "Example:\n  lockstep records cat --limit 2 --format json examples/data/digits-test*.tfrecord");
   context.OnRun(command, [options] {
@@ -90,10 +90,10 @@ void AddBench(CLI::App* parent, CommandContext& context) {
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   command->add_option("--batch", bench.batch, "Records in a batch")
-      ->check(CLI::PositiveNumber)
+      ->check(WholeNumber(1))
       ->capture_default_str();
   command->add_option("--repeat", bench.repeat, "Passes; the best counts")
-      ->check(CLI::PositiveNumber)
+      ->check(WholeNumber(1))
       ->capture_default_str();
   command->footer(
       "GB are 10^9 bytes of file. Every checksum is compared.\n"
@@ -158,18 +158,18 @@ void AddMake(CLI::App* parent, CommandContext& context) {
   csv->add_flag("--header", options->table.header, "The first line is a heading");
   csv->add_option("--test-every", options->table.test_every,
                   "Every k-th row, from the first, goes to the test part")
-      ->check(CLI::PositiveNumber);
+      ->check(WholeNumber(1));
   CLI::App* text = command->add_option_group("text");
   data::TextOptions& of_text = options->text;
   text->add_option("--feature", of_text.feature, "Name of the bytes feature")->capture_default_str();
   text->add_option("--chunk-bytes", of_text.chunk_bytes, "Text of a record, cut at the end of a line")
-      ->check(CLI::PositiveNumber)
+      ->check(WholeNumber(1))
       ->capture_default_str();
   text->add_option("--train-bytes", of_text.train_bytes,
                    "So much from the beginning; default: all but the test part")
-      ->check(CLI::PositiveNumber);
+      ->check(WholeNumber(1));
   text->add_option("--test-bytes", of_text.test_bytes, "So much from the end goes to the test part")
-      ->check(CLI::PositiveNumber);
+      ->check(WholeNumber(1));
   command->footer(
       "The same input and options give the same bytes.\n"
       "Examples:\n"

@@ -77,10 +77,6 @@ absl::Status DryRun(const train::TrainOptions& options) {
 absl::Status Train(const TrainFlags& flags, const comm::World& world, CommandContext* context) {
   if (flags.out.empty() && !flags.dry_run)
     return ConfigError("--out is required: the folder that the run writes to");
-  if (flags.steps.has_value() && *flags.steps < 0) {
-    return ConfigError(absl::StrCat(
-        "--steps ", *flags.steps, ": must be at least 0 (which writes a checkpoint of the initial weights)"));
-  }
   ASSIGN_OR_RETURN(train::TrainOptions options, MakeOptions(flags, world));
   const nn::ModelRegistry builtin = nn::BuiltinModels();
   options.models = context->models != nullptr ? context->models : &builtin;
@@ -115,12 +111,15 @@ void AddTrainCommand(CLI::App& app, CommandContext& context) {
   command
       ->add_option("--steps", flags->steps,
                    "Stop after this optimizer step, counted from the run's start\n"
-                   "(default: the horizon of the configuration, which this never changes)")
+                   "(default: the horizon of the configuration, which this never changes;\n"
+                   "0: only write a checkpoint of the initial weights)")
+      ->check(WholeNumber(0))
       ->type_name("N");
   command
       ->add_option("--resume", flags->resume,
                    "auto: from the newest whole checkpoint of --out, if there is one;\n"
-                   "never: anew; or the path of a checkpoint")
+                   "never: anew, in a folder without checkpoints;\n"
+                   "or the path of a checkpoint or run")
       ->capture_default_str()
       ->type_name("auto|never|PATH");
   command->add_option("--set", flags->settings, "Override one field of the configuration; may be given again")

@@ -4,10 +4,8 @@
 namespace lockstep::kernels {
 
 absl::StatusOr<std::unique_ptr<Kernel>> MakeCudaKernel(const OpSpec& spec) {
-  return absl::UnimplementedError(
-      absl::StrCat(NameOf(spec.kind),
-                   " on CUDA: this build has no CUDA kernels; configure with -DLOCKSTEP_CUDA=ON"
-                   " (cmake --preset cuda), or set execution.device to CPU"));
+  return absl::UnimplementedError(absl::StrCat(
+      NameOf(spec.kind), " on CUDA: there are no CUDA kernels yet; set execution.device to CPU"));
 }
 
 }  // namespace lockstep::kernels

@@ -145,6 +145,7 @@ absl::Status DiffCheckpointsAt(FileSystem* fs, const std::string& before, const 
   DiffField(out, "position", x.position, y.position);
   DiffField(out, "seed", x.seed, y.seed);
   DiffField(out, "dataset", Quoted(x.dataset_fingerprint), Quoted(y.dataset_fingerprint));
+  DiffField(out, "validation data", Quoted(x.validation_fingerprint), Quoted(y.validation_fingerprint));
   for (const std::string& line : RecipeDiff(FlattenText(x.recipe_text), FlattenText(y.recipe_text))) {
     out << "  recipe " << line << "\n";
   }

@@ -102,6 +102,11 @@ class FirstError : public google::protobuf::io::ErrorCollector {
     if (!error_.empty()) return;
     std::string culprit;
     error_ = Reword(message, &culprit);
+    if (absl::StrContains(message, "recursion limit")) {
+      error_ = absl::StrCat("nested too deep: messages may stand ", kDeepestNesting,
+                            " levels inside each other, which a residual or repeat layer uses two of; "
+                            "repeat { times: N } stacks layers without nesting them");
+    }
     if (source_.empty()) return;
     const std::string place = line < 0 ? "" : Place({line, column}, culprit);
     error_ = absl::StrCat(source_, place, ": ", error_);

@@ -9,7 +9,8 @@
 namespace lockstep::train {
 
 std::string JsonNumber(double value) {
-  if (value == 0 && std::signbit(value)) return "-0.0";  // "-0" would be read as an integer, which has no sign
+  if (value == 0 && std::signbit(value))
+    return "-0.0";  // "-0" would be read as an integer, which has no sign
   char buffer[32];
   const auto end = std::to_chars(buffer, buffer + sizeof buffer, value).ptr;
   return std::string(buffer, end);

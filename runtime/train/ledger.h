@@ -1,5 +1,5 @@
-// RUN/ledger.jsonl: which records each committed step consumed, in position order. {"step": 1, "ids": [5, 17,
-// 2]}
+// RUN/ledger.jsonl: which records each committed step consumed, in position order:
+//   {"step": 1, "ids": [5, 17, 2]}
 #ifndef LOCKSTEP_RUNTIME_TRAIN_LEDGER_H_
 #define LOCKSTEP_RUNTIME_TRAIN_LEDGER_H_
 

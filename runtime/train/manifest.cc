@@ -68,6 +68,7 @@ CheckpointManifest ToProto(const Manifest& manifest) {
   message.set_position(manifest.position);
   message.set_seed(manifest.seed);
   message.set_dataset_fingerprint(manifest.dataset_fingerprint);
+  message.set_validation_fingerprint(manifest.validation_fingerprint);
   message.set_recipe_sha256(manifest.recipe_sha256);
   message.set_recipe_text(manifest.recipe_text);
   message.set_probe_sha256(manifest.probe_sha256);
@@ -128,6 +129,7 @@ absl::StatusOr<Manifest> FromProto(const CheckpointManifest& message) {
   manifest.position = message.position();
   manifest.seed = message.seed();
   manifest.dataset_fingerprint = message.dataset_fingerprint();
+  manifest.validation_fingerprint = message.validation_fingerprint();
   manifest.recipe_sha256 = message.recipe_sha256();
   manifest.recipe_text = message.recipe_text();
   manifest.probe_sha256 = message.probe_sha256();

@@ -48,6 +48,7 @@ struct Manifest {
   int64_t position = 0;  // samples consumed
   uint64_t seed = 0;
   std::string dataset_fingerprint;
+  std::string validation_fingerprint;  // of the held-out records; empty: no validation
   std::string recipe_sha256;
   std::string recipe_text;  // canonical, so that a refused resume can show the difference
   std::string probe_sha256;

@@ -1,6 +1,7 @@
 #include "runtime/train/progress.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <mutex>
 #include <utility>
@@ -21,6 +22,9 @@ std::string RateText(double per_second) {
   if (per_second >= 1e4) return absl::StrFormat("%.1fk", per_second / 1e3);
   return absl::StrFormat(per_second >= 100 ? "%.0f" : "%.1f", per_second);
 }
+
+// printf would show the sign of a NaN, which says nothing.
+std::string LossText(double loss) { return std::isnan(loss) ? "nan" : absl::StrFormat("%.4f", loss); }
 
 std::string DurationText(double seconds) {
   if (!(seconds >= 0) || seconds > 1e9) return "?";
@@ -44,10 +48,7 @@ class Progress final : public Observer {
     std::lock_guard lock(mutex_);
     Count(metrics);
     const double now = options_.clock();
-    const bool first = last_shown_ < 0, last = metrics.step == options_.total_steps;
-    if (!first && !last &&
-        now - last_shown_ < (options_.live ? kLiveSecondsBetween : options_.seconds_between))
-      return;
+    if (!IsDue(metrics.step, now - last_shown_)) return;
     last_shown_ = now;
     Show(Line(metrics));
     comm_ = data_ = step_ = 0;
@@ -73,6 +74,13 @@ class Progress final : public Observer {
   }
 
  private:
+  bool IsDue(int64_t step, double seconds_since) const {
+    if (last_shown_ < 0 || step == options_.total_steps) return true;
+    if (options_.live) return seconds_since >= kLiveSecondsBetween;
+    if (options_.steps_between > 0) return step % options_.steps_between == 0;
+    return seconds_since >= options_.seconds_between;
+  }
+
   void Count(const StepMetrics& metrics) {
     comm_ += metrics.comm_seconds;
     data_ += metrics.data_wait_seconds;
@@ -85,9 +93,9 @@ class Progress final : public Observer {
   std::string Line(const StepMetrics& metrics) const {
     const double rate = seconds_a_step_ > 0 ? samples_a_step_ / seconds_a_step_ : 0;
     const double left = static_cast<double>(options_.total_steps - metrics.step) * seconds_a_step_;
-    return absl::StrFormat("step %d/%d  loss %.4f  %s samples/s  comm %.0f %%  data %.0f %%  ETA %s",
-                           metrics.step, options_.total_steps, metrics.loss, RateText(rate), Share(comm_),
-                           Share(data_), DurationText(left));
+    return absl::StrFormat("step %d/%d  loss %s  %s samples/s  comm %.0f %%  data %.0f %%  ETA %s",
+                           metrics.step, options_.total_steps, LossText(metrics.loss), RateText(rate),
+                           Share(comm_), Share(data_), DurationText(left));
   }
   double Share(double seconds) const { return step_ > 0 ? 100 * seconds / step_ : 0; }
 

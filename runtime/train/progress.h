@@ -18,6 +18,7 @@ struct ProgressOptions {
   bool live = false;           // one line, rewritten (see terminal.h)
   int columns = 80;            // of the terminal; a live line is cut to it
   double seconds_between = 5;  // plain lines; a live one is redrawn at most ten times a second
+  int64_t steps_between = 0;   // plain lines at every multiple of this; 0: by time
   std::function<void(absl::string_view)> write;  // default: standard error
   std::function<double()> clock;                 // monotonic seconds; default: the real one
 };

@@ -13,6 +13,7 @@ std::string ResultText(const RunResult& result) {
   line.String("weights_sha256", result.weights_sha256).String("state_sha256", result.state_sha256);
   line.Integer("samples", result.samples).Number("samples_per_second", result.samples_per_second);
   line.Number("seconds", result.seconds).Integer("world_size", result.world_size);
+  line.Integer("skipped_steps", result.skipped_steps);
   line.Integer("generations", result.generations).Integer("exit_code", result.exit_code);
   if (!result.message.empty()) line.String("message", result.message);
   return line.PrettyText();

@@ -115,6 +115,12 @@ absl::StatusOr<RunFolder> RunFolder::Open(FileSystem* fs, const std::string& fol
   return run;
 }
 
+void RunFolder::ForgetResult(Logger* logger) {
+  if (!fs_->Exists(paths_.result())) return;
+  const absl::Status deleted = fs_->Delete(paths_.result());
+  if (!deleted.ok()) logger->Warning(absl::StrCat("an earlier start's result stays: ", deleted.message()));
+}
+
 absl::Status RunFolder::WriteConfig(absl::string_view resolved_text) {
   return WriteFileAtomically(fs_, paths_.config(), resolved_text);
 }

@@ -39,6 +39,9 @@ class RunFolder {
 
   const RunPaths& paths() const { return paths_; }
 
+  // Takes away the result.json of an earlier start, if there is one. What prevents it is logged.
+  void ForgetResult(Logger* logger);
+
   // Writes run.textproto, atomically.
   absl::Status WriteConfig(absl::string_view resolved_text);
 

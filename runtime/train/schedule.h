@@ -11,8 +11,7 @@ namespace lockstep::train {
 
 // The factor on the optimizer's lr for step `step` (0 is the first) of a horizon of `horizon` steps.
 //
-// With w warm-up steps: (step + 1) / w for step < w. After that, with x = (step - w) / (horizon - w) in [0,
-// 1):
+// With w warm-up steps: (step + 1) / w for step < w. After that, with x = (step - w) / (horizon - w) < 1:
 //   constant  1
 //   linear    1 - (1 - final) x
 //   cosine    final + (1 - final) (1 + cos(pi x)) / 2      (Loshchilov & Hutter, SGDR, 2017, one period)

@@ -58,6 +58,7 @@ absl::Status Session::Prepare() {
   RETURN_IF_ERROR(Probe());
   RETURN_IF_ERROR(Resume());
   RETURN_IF_ERROR(AgreeOnStatus(*communicator_, OpenObservers()));
+  if (folder_) folder_->ForgetResult(log_);  // how an earlier start ended says nothing about this one
   prepared_ = true;
   return absl::OkStatus();
 }
@@ -146,7 +147,8 @@ absl::Status Session::AgreeOnRun() {
 }
 
 int Session::ChooseThreads() const {
-  const int owned = comm::LanesOfRank(communicator_->rank(), communicator_->size(), config_.lanes()).size();
+  const comm::World& world = *options_.world;
+  const int owned = comm::LanesOfRank(world.rank, world.size, config_.lanes()).size();
   int threads = config_.execution().threads();
   if (threads == 0) {
     const int cores = AvailableCores();
@@ -234,6 +236,7 @@ Manifest Session::ManifestTemplate() const {
   Manifest manifest;
   manifest.seed = config_.seed();
   manifest.dataset_fingerprint = feed_->facts().fingerprint;
+  manifest.validation_fingerprint = feed_->facts().eval_fingerprint;
   manifest.recipe_sha256 = recipe_hash_;
   manifest.recipe_text = recipe_text_;
   manifest.probe_sha256 = probe_hash_;
@@ -251,7 +254,8 @@ absl::StatusOr<std::string> Session::Describe() {
   const graph::ParameterLayout& layout = train_program_->parameter_layout();
   const int world = options_.world->size;
   const comm::LaneRange owned = comm::LanesOfRank(0, world, config_.lanes());
-  const int threads = std::max(1, std::min(config_.execution().threads(), owned.size()));
+  local_ranks_ = world;  // nobody was asked: as if all ranks shared this machine
+  const int threads = ChooseThreads();
   const size_t moments = MomentNames(config_.optimizer()).size();
   const int slots = PlannedSlots(owned, config_.lanes(), threads);
   const double mib = 1.0 / (1 << 20);

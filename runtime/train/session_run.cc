@@ -77,6 +77,11 @@ absl::Status Session::CheckLineage(const Manifest& manifest) const {
     differences.push_back(absl::StrCat("the training data: ", manifest.dataset_fingerprint, " -> ",
                                        feed_->facts().fingerprint));
   }
+  if (manifest.validation_fingerprint != feed_->facts().eval_fingerprint) {
+    const auto shown = [](const std::string& text) { return text.empty() ? "(none)" : text; };
+    differences.push_back(absl::StrCat("the validation data: ", shown(manifest.validation_fingerprint),
+                                       " -> ", shown(feed_->facts().eval_fingerprint)));
+  }
   if (differences.empty() && manifest.probe_sha256 != probe_hash_) {
     differences.push_back(
         absl::StrCat("the bits of one lane step (processor, instruction set or library): probe ",
@@ -157,6 +162,7 @@ absl::Status Session::OpenObservers() {
   progress.total_steps = plan_.stop;
   progress.live = options_.terminal;
   progress.columns = terminal.columns;
+  progress.steps_between = config_.execution().log_every_steps();
   observers_.push_back(MakeProgress(progress));
   logger_beside_ = MakeLoggerBeside(observers_.front().get(), options_.log);
   log_ = logger_beside_.get();
@@ -285,6 +291,7 @@ absl::StatusOr<TrainResult> Session::Finish(const LoopResult& loop) {
 RunResult Session::ResultSoFar() const {
   RunResult file;
   file.steps = counters_.step;
+  file.skipped_steps = counters_.skipped_steps;
   file.weights_sha256 = hashes_.weights_sha256;
   file.state_sha256 = hashes_.state_sha256;
   file.samples = counters_.step * config_.global_batch();

@@ -45,8 +45,7 @@ absl::Status CheckUniqueNames(absl::Span<const NamedTensor> tensors);
 
 // Copies each tensor of `from` into the buffer of the same name. The names, dtypes and shapes must agree
 // exactly; otherwise nothing is written and the CheckpointError lists what is missing, what is too much and
-// what differs
-// (`where` names the source, as "checkpoint RUN/checkpoints/step-00000100").
+// what differs (`where` names the source, as "checkpoint RUN/checkpoints/step-00000100").
 absl::Status CopyByName(absl::string_view where, absl::Span<const NamedTensor> from,
                         absl::Span<const NamedBuffer> to);
 

@@ -1,7 +1,6 @@
 // The identity of weights and of a whole training state (docs/DESIGN.md, section 6).
 //
-// Both hashes are SHA-256 over the tensors in the bytewise order of their names; for each tensor,
-// little-endian:
+// Both hashes are SHA-256 over the tensors in the bytewise order of their names; each tensor little-endian:
 //   u32 name length, name, u32 dtype length, dtype name ("F32"), u32 rank, u64 dimension * rank, raw bytes.
 #ifndef LOCKSTEP_RUNTIME_TRAIN_WEIGHTS_HASH_H_
 #define LOCKSTEP_RUNTIME_TRAIN_WEIGHTS_HASH_H_

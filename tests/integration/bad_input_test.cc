@@ -171,6 +171,7 @@ TEST_F(BadInput, NumbersThatAreNotFinite) {
   const Ended goes_on = work_.Train({.config = Digits(), .out = "skip", .ranks = 2, .arguments = skip});
   ExpectError(goes_on, 0, {"the update of this step is left out"});
   EXPECT_EQ(work_.ResultField("skip", "steps"), "40");
+  EXPECT_NE(work_.ResultField("skip", "skipped_steps"), "0");
   const std::string manifest = work_.Read("skip/checkpoints/step-00000040/manifest.textproto");
   EXPECT_THAT(manifest, ::testing::ContainsRegex("skipped_steps[^0-9]*[1-9]"));
   // A whole run of skips is as reproducible as any other.
@@ -228,6 +229,28 @@ TEST_F(BadInput, RanksOfDifferentConfigsAreRefusedAtTheStart) {
     ExpectError({code, run.Output()}, 2, {"the ranks differ in", c.named});
     EXPECT_FALSE(fs::exists(out + "/metrics.jsonl"));
   }
+}
+
+// A copy of the program with another build id stands for another build.
+TEST_F(BadInput, RanksOfDifferentProgramsAreRefusedAtTheStart) {
+  const std::string other = work_.Path("lockstep");
+  fs::copy(ProgramPath(), other);
+  std::string code = work_.Read("lockstep");
+  constexpr char kNote[] = "\x14\0\0\0\x03\0\0\0GNU";  // 20 bytes, NT_GNU_BUILD_ID (elf(5))
+  const size_t at = code.find(std::string(kNote, sizeof kNote));
+  ASSERT_NE(at, code.npos);
+  code[at + sizeof kNote] ^= 1;
+  std::ofstream(other, std::ios::binary) << code;
+  const std::string out = work_.Path("mixed");
+  std::vector<std::string> words = {"/usr/bin/env", "mpirun", "--oversubscribe", "--bind-to", "none"};
+  for (const std::string& program : {ProgramPath(), other}) {
+    words.insert(words.end(), {"-np", "1", program, "train", Digits(), "--out", out, ":"});
+  }
+  words.pop_back();
+  Subprocess run(words);
+  const int ended = run.Wait();
+  ExpectError({ended, run.Output()}, 2, {"the ranks differ in", "build"});
+  EXPECT_FALSE(fs::exists(out + "/metrics.jsonl"));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
-// Lets a test program pretend to run on a lesser CPU: LOCKSTEP_TEST_INSTRUCTIONS=avx2|sse4|scalar takes the better
-// instruction sets away from our vector code (and DNNL_MAX_CPU_ISA those of oneDNN), before any kernel is chosen.
+// Lets a test program pretend to run on a lesser CPU: LOCKSTEP_TEST_INSTRUCTIONS=avx2|sse4|scalar takes the
+// better instruction sets away from our vector code (and DNNL_MAX_CPU_ISA those of oneDNN), before any kernel
+// is chosen.
 #include <cstdlib>
 #include <cstring>
 

@@ -99,7 +99,9 @@ TEST(CommandLine, ConfigurationErrorsNameFileAndField) {
   ExpectError(absl::StrCat("train ", good), 2, {"--out is required"});
   ExpectError(absl::StrCat("train ", good, " --out x --set lanez=2"), 2, {"--set lanez=2", "'lanes'"});
   ExpectError(absl::StrCat("train ", good, " --out x --set global_batch=30"), 2, {"28 or 32"});
-  ExpectError(absl::StrCat("train ", good, " --out x --steps -1"), 2, {"--steps -1"});
+  ExpectError(absl::StrCat("train ", good, " --out x --steps -1"), 2, {"--steps", "'-1'", "from 0"});
+  ExpectError(absl::StrCat("train ", good, " --out x --steps 99999999999999999999"), 2,
+              {"--steps", "'99999999999999999999'"});
   ExpectError(absl::StrCat("launch -n 5 -- train ", good, " --out x"), 2, {"4 lanes", "5 ranks", "lanes: 5"});
 }
 

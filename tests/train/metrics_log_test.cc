@@ -108,7 +108,7 @@ TEST(Result, IsReadableAndComplete) {
   EXPECT_EQ(names,
             "status steps loss loss_text eval weights_sha256 state_sha256 samples samples_per_second seconds "
             "world_size "
-            "generations exit_code ");
+            "skipped_steps generations exit_code ");
   EXPECT_EQ(json["eval"]["accuracy"], 0.98);
 }
 

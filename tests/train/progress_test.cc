@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace lockstep::train {
 namespace {
@@ -13,11 +14,12 @@ using ::testing::Not;
 
 class ProgressTest : public ::testing::Test {
  protected:
-  std::unique_ptr<Observer> Make(bool live, int columns = 200) {
+  std::unique_ptr<Observer> Make(bool live, int columns = 200, int64_t steps_between = 0) {
     ProgressOptions options;
     options.total_steps = 1000;
     options.live = live;
     options.columns = columns;
+    options.steps_between = steps_between;
     options.write = [this](absl::string_view text) { absl::StrAppend(&text_, text); };
     options.clock = [this] { return now_; };
     return MakeProgress(options);
@@ -53,6 +55,22 @@ TEST_F(ProgressTest, PlainLinesComeEveryFewSecondsAndAtTheEnd) {
   EXPECT_THAT(text_, HasSubstr("step 1/1000"));
   EXPECT_THAT(text_, HasSubstr("step 1000/1000"));
   EXPECT_THAT(text_, Not(HasSubstr("\r")));
+}
+
+TEST_F(ProgressTest, PlainLinesComeEverySoManySteps) {
+  auto progress = Make(false, 200, 300);
+  for (int64_t step = 1; step <= 1000; ++step) Step(progress.get(), step);
+  EXPECT_EQ(Lines(), 5) << text_;  // 1, 300, 600, 900, 1000
+  EXPECT_THAT(text_, HasSubstr("step 600/1000"));
+}
+
+TEST_F(ProgressTest, ANanHasNoSign) {
+  auto progress = Make(false);
+  StepMetrics metrics;
+  metrics.step = 1;
+  metrics.loss = -std::nan("");
+  progress->OnStep(metrics, {});
+  EXPECT_THAT(text_, HasSubstr("loss nan "));
 }
 
 TEST_F(ProgressTest, ALiveLineIsCutToTheTerminal) {
