@@ -1,24 +1,21 @@
 // The communicator: what the ranks of a world do together. This is the whole interface that training uses.
 //
 // Rules that hold for every call:
-//  - All ranks issue the same collectives in the same order with equal counts, types, operations and roots. A
-//  rank
-//    that does otherwise is an error on every rank that names both calls; never a hang, never wrong data.
-//  - Blocking calls and Start calls of one communicator run in the order in which they were issued, one at a
-//  time.
-//    Calls may come from any thread; which order two threads issue in is theirs to settle, equally on all
-//    ranks.
+//  - All ranks issue the same collectives in the same order with equal counts, types, operations and roots.
+//    A rank that does otherwise is an error on every rank that names both calls; never a hang, never wrong
+//    data.
+//  - Blocking calls and Start calls of one communicator run in the order in which they were issued, one at
+//    a time. Calls may come from any thread; which order two threads issue in is theirs to settle, equally on
+//    all ranks.
 //  - No call blocks longer than its deadline.
 //  - A failure is sticky: the call and every later one return it at once, and the peers fail too, naming the
-//  culprit.
-//    A communicator that failed is only good for being destroyed. Errors are PeerError or DeadlineError
-//    (runtime/core/status.h); a call that is wrong by itself (counts, null data) is InvalidArgument, is not
-//    sticky and touches nothing.
+//    culprit. A communicator that failed is only good for being destroyed. Errors are PeerError or
+//    DeadlineError (runtime/core/status.h); a call that is wrong by itself (counts, null data) is
+//    InvalidArgument, is not sticky and touches nothing.
 //  - Counts are elements, never bytes. Any count (also 0, also fewer than ranks), any alignment of the type.
 //  - A world of one copies `in` to `out` where they differ, and does nothing else.
 //  - All ranks get the same bits. UNORDERED collectives add in an order that depends on world size and
-//  algorithm;
-//    ReduceLanes adds in the lane tree's order (comm/plan/lane_tree.h), whatever the world.
+//    algorithm; ReduceLanes adds in the lane tree's order (comm/plan/lane_tree.h), whatever the world.
 #ifndef LOCKSTEP_COMM_COMMUNICATOR_H_
 #define LOCKSTEP_COMM_COMMUNICATOR_H_
 

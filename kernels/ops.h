@@ -40,9 +40,8 @@ enum class OpKind : uint8_t {
 
   // LinearAttributes. y = x w^T. x [.., in], w [out, in], extra inputs... -> y [.., out], more outputs...
   // Without an epilogue: y only, y +=. With an epilogue program: its outputs, each [.., out]; kLoad(i) is
-  // extra input i and
-  // kResult is x w^T. A bias is an epilogue. In place (epilogue only): any output over any F32 extra input of
-  // full shape.
+  // extra input i and kResult is x w^T. A bias is an epilogue. In place (epilogue only): any output over any
+  // F32 extra input of full shape.
   kLinear,
   // LinearAttributes. dx = dy w. dy [.., out], w [out, in], extra inputs... -> dx [.., in], more outputs.
   // Epilogue as kLinear.
@@ -62,8 +61,8 @@ enum class OpKind : uint8_t {
   kConv2dWeightGrad,
 
   // Pool2dAttributes. x [N, H, W, C] -> y [N, OH, OW, C], at U8 of y's shape: place of the maximum in its
-  // window, row by row,
-  // the first of equals (as torch; a NaN wins). Padding never wins. Windows of at most 255 places.
+  // window, row by row, the first of equals (as torch; a NaN wins). Padding never wins. Windows of at most
+  // 255 places.
   kMaxPool2d,
   // Pool2dAttributes with input_height, input_width. dy, at -> dx [N, H, W, C].
   kMaxPool2dGrad,
@@ -83,12 +82,10 @@ enum class OpKind : uint8_t {
   kBroadcast,
 
   // NormAttributes. x [R, C], gamma, beta, [residual as x (residual)] -> y [R, C], mean [C], rstd [C],
-  // variance [C].
-  // y = relu?((x - mean) rstd gamma + beta [+ residual]); rstd = 1 / sqrt(biased variance + epsilon), over
-  // the R rows of this
-  // call; `variance` is the unbiased one (R / (R - 1); the biased one for R = 1) for the running statistics,
-  // as torch.nn.BatchNorm2d
-  // (Ioffe, Szegedy, arXiv:1502.03167). In place: y over residual.
+  // variance [C]. y = relu?((x - mean) rstd gamma + beta [+ residual]); rstd = 1 / sqrt(biased variance +
+  // epsilon), over the R rows of this call; `variance` is the unbiased one (R / (R - 1); the biased one for R
+  // = 1) for the running statistics, as torch.nn.BatchNorm2d (Ioffe, Szegedy, arXiv:1502.03167). In place: y
+  // over residual.
   kBatchNorm,
   // NormAttributes. dy, x, [y (relu)], gamma, mean, rstd -> dx, dgamma, dbeta, [dresidual (residual)]; dgamma
   // +=, dbeta +=.
@@ -99,13 +96,11 @@ enum class OpKind : uint8_t {
   kBatchNormInference,
 
   // NormAttributes. x [R, C], gamma, beta -> y [R, C], mean [R], rstd [R] (mean and rstd have x's shape
-  // without its last
-  // dimension). Biased variance, as torch.nn.LayerNorm (Ba, Kiros, Hinton, arXiv:1607.06450). In place: y
-  // over x.
+  // without its last dimension). Biased variance, as torch.nn.LayerNorm (Ba, Kiros, Hinton,
+  // arXiv:1607.06450). In place: y over x.
   kLayerNorm,
   // NormAttributes. dy, x, gamma, mean, rstd, [skip as x (residual): a gradient that flows past the norm,
-  // added to dx]
-  // -> dx, dgamma, dbeta; dgamma +=, dbeta +=. In place: dx over dy or skip.
+  // added to dx] -> dx, dgamma, dbeta; dgamma +=, dbeta +=. In place: dx over dy or skip.
   kLayerNormGrad,
 
   kSoftmax,      // x [R, C] -> y: exp(x - max) / sum, over the last axis. In place: y over x.
@@ -120,27 +115,21 @@ enum class OpKind : uint8_t {
   kEmbeddingGrad,
 
   // AttentionAttributes (H heads, H_kv key heads, head size D). Inputs: packed: qkv [B, T, (H + 2 H_kv) D],
-  // split q | k | v; else
-  // q [B, T, H D], k and v [B, S, H_kv D]. Then [mask [B, S] (key_mask): U8, nonzero = may be attended, or
-  // F32, added to the
-  // scores]. Outputs: y [B, T, H D], lse [B, H, T] (log of the sum of exp of a row's scores).
-  // y = softmax(scale q k^T + mask) v per head; causal: query t sees keys s <= t + (S - T). Head h uses key
-  // head
-  // h / (H / H_kv). A query that may see nothing gives zeros and lse = -inf. Computed by blocks of queries
-  // (Dao et al.,
-  // arXiv:2205.14135; the backward pass recomputes the probabilities from lse).
+  // split q | k | v; else q [B, T, H D], k and v [B, S, H_kv D]. Then [mask [B, S] (key_mask): U8, nonzero =
+  // may be attended, or F32, added to the scores]. Outputs: y [B, T, H D], lse [B, H, T] (log of the sum of
+  // exp of a row's scores). y = softmax(scale q k^T + mask) v per head; causal: query t sees keys s <= t + (S
+  // - T). Head h uses key head h / (H / H_kv). A query that may see nothing gives zeros and lse = -inf.
+  // Computed by blocks of queries (Dao et al., arXiv:2205.14135; the backward pass recomputes the
+  // probabilities from lse).
   kAttention,
   // AttentionAttributes. dy, y, lse, then kAttention's inputs -> packed: dqkv, else dq, dk, dv. No gradient
   // of the mask.
   kAttentionGrad,
 
   // RotaryAttributes. x [B, T, heads * D] -> y. Head by head, for the first `rotated_heads` heads (so that a
-  // packed qkv can turn q
-  // and k only; the others are copied): pairs (i, i + r/2), i < r/2, r = rotary_size, turn by (t +
-  // first_position) base^(-2i/r)
-  // (half-rotation as in GPT-NeoX; Su et al., arXiv:2104.09864); elements from r on are copied. inverse turns
-  // back: the gradient.
-  // In place: y over x.
+  // packed qkv can turn q and k only; the others are copied): pairs (i, i + r/2), i < r/2, r = rotary_size,
+  // turn by (t + first_position) base^(-2i/r) (half-rotation as in GPT-NeoX; Su et al., arXiv:2104.09864);
+  // elements from r on are copied. inverse turns back: the gradient. In place: y over x.
   kRotary,
 
   kTranspose,  // TransposeAttributes. y's axis i is x's axis permutation[i]. Any dtype.
@@ -151,8 +140,8 @@ enum class OpKind : uint8_t {
 
   // Losses give sums, never means: the caller divides once by the global weight. `weights` has one F32 a row.
   // logits [R, V], labels [R], weights [R] -> loss F64 [] = sum_r weight (lse_r - logits[r, label]), lse [R],
-  // invalid I64 [2]
-  // as kEmbedding. Rows of weight 0 are skipped (any label there); invalid rows count for nothing. loss +=.
+  // invalid I64 [2] as kEmbedding. Rows of weight 0 are skipped (any label there); invalid rows count for
+  // nothing. loss +=.
   kCrossEntropy,
   // logits, labels, weights, lse, dloss F32 [] -> dlogits = dloss weight (softmax - onehot). In place:
   // dlogits over logits.

@@ -73,8 +73,7 @@ struct Instruction {
   friend bool operator==(const Instruction&, const Instruction&) = default;
 };
 
-// Broadcasting of an extra input (and of every input of kElementwise) to the full shape F, decided by its
-// shape S:
+// Broadcasting of an extra input (and of each input of kElementwise) to the full shape F, by its shape S:
 //   S == F                      one element each                      ([B, T, C] into [B, T, C])
 //   one element                 the same everywhere                   ([] or [1])
 //   S is a suffix of F          repeats                               ([C] or [T, C] into [B, T, C])

@@ -1,12 +1,13 @@
 // Collectives as messages between ranks, over any Transport. `p` ranks, `n` bytes a rank:
-//   all_reduce       one_shot   everyone sends everyone its input: 1 step, (p-1) n bytes sent. For small n.
-//                    two_shot   shares to their owners, results back: 2 steps (pipelined by pieces), 2 n
-//                    (p-1)/p bytes. ring       neighbours only: 2 (p-1) steps, 2 n (p-1)/p bytes. Adds in
-//                    ring order.
-//   reduce_lanes     one_shot, two_shot: as above for each part; the order is the lane tree's at every p.
-//   reduce           two_shot with results to the root.      reduce_scatter  its first half.
-//   broadcast        binomial tree: ceil(log2 p) steps.      barrier         dissemination: ceil(log2 p)
-//   steps. all_gather, all_to_all, gather, scatter                  direct: 1 step.
+//   all_reduce      one_shot  everyone sends everyone its input: 1 step, (p-1) n bytes sent. For small n.
+//                   two_shot  shares to their owners, results back: 2 steps, pipelined; 2 n (p-1)/p bytes.
+//                   ring      neighbours only: 2 (p-1) steps, 2 n (p-1)/p bytes. Adds in ring order.
+//   reduce_lanes    one_shot, two_shot: as above for each part; the order is the lane tree's at every p.
+//   reduce          two_shot with results to the root.
+//   reduce_scatter  the first half of two_shot.
+//   broadcast       binomial tree: ceil(log2 p) steps.
+//   barrier         dissemination: ceil(log2 p) steps.
+//   all_gather, all_to_all, gather, scatter   direct: 1 step.
 #ifndef LOCKSTEP_COMM_P2P_COLLECTIVES_H_
 #define LOCKSTEP_COMM_P2P_COLLECTIVES_H_
 

@@ -2,11 +2,9 @@
 //
 // The lanes 0 .. L-1 are the leaves of one fixed binary tree. A node is the half-open range of lanes below
 // it. A node of n > 1 lanes splits so that its left child holds the largest power of two of lanes below n:
-// for a power of two that is the half, so such trees are perfectly balanced; 6 lanes are (4, 2), 7 are (4,
-// (2, 1)). A node's value is left + right: one rounded addition of two rounded sums. The tree of L lanes is
-// the expression
-//     Sum(b, e) = Sum(b, m) + Sum(m, e)   with m the split of [b, e), and Sum(b, b + 1) = the gradient of
-//     lane b.
+// for a power of two that is the half, so such trees are perfectly balanced; 6 lanes are (4, 2), 7 are
+// (4, (2, 1)). A node's value is left + right: one rounded addition of two rounded sums. The tree of L lanes:
+//     Sum(b, e) = Sum(b, m) + Sum(m, e)   with m the split of [b, e); Sum(b, b + 1) = lane b's gradient.
 //
 // Rank i of W owns the lanes floor(iL/W) .. floor((i+1)L/W)-1. It can add by itself exactly the nodes inside
 // that range; the largest of them are its maximal subtrees, which are its parts of Communicator::ReduceLanes

@@ -1,4 +1,5 @@
-// Owning memory for numbers: 64-byte aligned (a cache line, and an AVX-512 register), zeroed, on huge pages when large.
+// Owning memory for numbers: 64-byte aligned (a cache line, and an AVX-512 register), zeroed, on huge pages
+// when large.
 #ifndef LOCKSTEP_RUNTIME_CORE_ALIGNED_BUFFER_H_
 #define LOCKSTEP_RUNTIME_CORE_ALIGNED_BUFFER_H_
 

@@ -11,8 +11,12 @@
 namespace lockstep {
 
 // 16-bit floats are storage types here: arithmetic on them happens in fp32.
-struct BFloat16 { uint16_t bits; };
-struct Float16 { uint16_t bits; };
+struct BFloat16 {
+  uint16_t bits;
+};
+struct Float16 {
+  uint16_t bits;
+};
 
 enum class DType : uint8_t { kU8, kI8, kI32, kU32, kI64, kU64, kF16, kBF16, kF32, kF64 };
 
@@ -25,17 +29,32 @@ absl::string_view NameOf(DType dtype);
 // The inverse of NameOf. Error: InvalidArgument that lists the known names.
 absl::StatusOr<DType> DTypeFromName(absl::string_view name);
 
-template <typename T> struct DTypeTraits;
-template <> struct DTypeTraits<uint8_t> { static constexpr DType kDType = DType::kU8; };
-template <> struct DTypeTraits<int8_t> { static constexpr DType kDType = DType::kI8; };
-template <> struct DTypeTraits<int32_t> { static constexpr DType kDType = DType::kI32; };
-template <> struct DTypeTraits<uint32_t> { static constexpr DType kDType = DType::kU32; };
-template <> struct DTypeTraits<int64_t> { static constexpr DType kDType = DType::kI64; };
-template <> struct DTypeTraits<uint64_t> { static constexpr DType kDType = DType::kU64; };
-template <> struct DTypeTraits<Float16> { static constexpr DType kDType = DType::kF16; };
-template <> struct DTypeTraits<BFloat16> { static constexpr DType kDType = DType::kBF16; };
-template <> struct DTypeTraits<float> { static constexpr DType kDType = DType::kF32; };
-template <> struct DTypeTraits<double> { static constexpr DType kDType = DType::kF64; };
+template <DType kValue>
+struct DTypeConstant {
+  static constexpr DType kDType = kValue;
+};
+template <typename T>
+struct DTypeTraits;
+template <>
+struct DTypeTraits<uint8_t> : DTypeConstant<DType::kU8> {};
+template <>
+struct DTypeTraits<int8_t> : DTypeConstant<DType::kI8> {};
+template <>
+struct DTypeTraits<int32_t> : DTypeConstant<DType::kI32> {};
+template <>
+struct DTypeTraits<uint32_t> : DTypeConstant<DType::kU32> {};
+template <>
+struct DTypeTraits<int64_t> : DTypeConstant<DType::kI64> {};
+template <>
+struct DTypeTraits<uint64_t> : DTypeConstant<DType::kU64> {};
+template <>
+struct DTypeTraits<Float16> : DTypeConstant<DType::kF16> {};
+template <>
+struct DTypeTraits<BFloat16> : DTypeConstant<DType::kBF16> {};
+template <>
+struct DTypeTraits<float> : DTypeConstant<DType::kF32> {};
+template <>
+struct DTypeTraits<double> : DTypeConstant<DType::kF64> {};
 
 template <typename T>
 inline constexpr DType kDTypeOf = DTypeTraits<T>::kDType;

@@ -20,15 +20,20 @@ namespace {
 absl::Status SystemError(absl::string_view what, const std::string& path, int error) {
   const std::string text = ErrnoText(absl::StrCat(what, " ", path), error);
   switch (error) {
-    case ENOENT: return absl::NotFoundError(text);
-    case EEXIST: return absl::AlreadyExistsError(text);
+    case ENOENT:
+      return absl::NotFoundError(text);
+    case EEXIST:
+      return absl::AlreadyExistsError(text);
     case EACCES:
     case EPERM:
-    case EROFS: return absl::PermissionDeniedError(text);
+    case EROFS:
+      return absl::PermissionDeniedError(text);
     case ENOSPC:
     case EDQUOT:
-    case EFBIG: return absl::ResourceExhaustedError(text);
-    default: return absl::UnavailableError(text);
+    case EFBIG:
+      return absl::ResourceExhaustedError(text);
+    default:
+      return absl::UnavailableError(text);
   }
 }
 
@@ -91,7 +96,8 @@ class PosixReadableFile final : public ReadableFile {
         if (errno == EINTR) continue;
         return SystemError("cannot read", path_, errno);
       }
-      if (got == 0) return DataError(absl::StrCat(path_, " ends at byte ", offset, ", ", size_bytes, " bytes early"));
+      if (got == 0)
+        return DataError(absl::StrCat(path_, " ends at byte ", offset, ", ", size_bytes, " bytes early"));
       to += got;
       offset += static_cast<uint64_t>(got);
       size_bytes -= static_cast<size_t>(got);
@@ -171,7 +177,8 @@ class PosixFileSystem final : public FileSystem {
     }
     const int error = errno;
     struct stat info;
-    if (error == EEXIST && ::stat(folder.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return absl::OkStatus();
+    if (error == EEXIST && ::stat(folder.c_str(), &info) == 0 && S_ISDIR(info.st_mode))
+      return absl::OkStatus();
     return SystemError("cannot create folder", folder, error);
   }
 
@@ -183,7 +190,8 @@ class PosixFileSystem final : public FileSystem {
   }
 
   absl::Status Truncate(const std::string& path, uint64_t size_bytes) override {
-    if (::truncate(path.c_str(), static_cast<off_t>(size_bytes)) != 0) return SystemError("cannot cut", path, errno);
+    if (::truncate(path.c_str(), static_cast<off_t>(size_bytes)) != 0)
+      return SystemError("cannot cut", path, errno);
     return absl::OkStatus();
   }
 
@@ -218,7 +226,8 @@ class PosixFileSystem final : public FileSystem {
   }
 
  private:
-  absl::StatusOr<std::unique_ptr<WritableFile>> OpenWith(const std::string& path, int flags, int mode = 0666) {
+  absl::StatusOr<std::unique_ptr<WritableFile>> OpenWith(const std::string& path, int flags,
+                                                         int mode = 0666) {
     const int fd = ::open(path.c_str(), flags, mode);
     if (fd < 0) return SystemError("cannot create", path, errno);
     return std::make_unique<PosixWritableFile>(path, fd);

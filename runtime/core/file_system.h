@@ -1,5 +1,5 @@
-// The disk behind an interface, so that tests can fill it, break it and cut the power. Everything that must survive
-// (checkpoints, metrics, ledger) is written through it; records are read through it too.
+// The disk behind an interface, so that tests can fill it, break it and cut the power. Everything that must
+// survive (checkpoints, metrics, ledger) is written through it; records are read through it too.
 #ifndef LOCKSTEP_RUNTIME_CORE_FILE_SYSTEM_H_
 #define LOCKSTEP_RUNTIME_CORE_FILE_SYSTEM_H_
 
@@ -30,7 +30,8 @@ class ReadableFile {
  public:
   virtual ~ReadableFile() = default;
   virtual uint64_t size_bytes() const = 0;  // when it was opened
-  // Exactly `size_bytes` bytes at `offset` into `out`. Error: DataError naming path and offset when the file is shorter.
+  // Exactly `size_bytes` bytes at `offset` into `out`. Error: DataError naming path and offset when the file
+  // is shorter.
   virtual absl::Status ReadAt(uint64_t offset, void* out, size_t size_bytes) const = 0;
   // The whole file in memory where the system can map it, else empty. Valid while this object lives.
   virtual absl::string_view Mapped() const = 0;
@@ -48,7 +49,8 @@ struct FileInfo {
   uint64_t size_bytes = 0;
 };
 
-// Thread-safe. Codes: NotFound, AlreadyExists, PermissionDenied, ResourceExhausted (disk full), else Unavailable.
+// Thread-safe. Codes: NotFound, AlreadyExists, PermissionDenied, ResourceExhausted (disk full), else
+// Unavailable.
 class FileSystem {
  public:
   virtual ~FileSystem() = default;
@@ -56,7 +58,7 @@ class FileSystem {
   virtual absl::StatusOr<std::unique_ptr<WritableFile>> OpenForAppend(const std::string& path) = 0;
   virtual absl::StatusOr<std::unique_ptr<ReadableFile>> Open(const std::string& path) = 0;
   virtual absl::Status CreateExclusive(const std::string& path, absl::string_view contents) = 0;  // O_EXCL
-  virtual absl::StatusOr<std::vector<FileInfo>> List(const std::string& folder) = 0;               // by name
+  virtual absl::StatusOr<std::vector<FileInfo>> List(const std::string& folder) = 0;              // by name
   virtual bool Exists(const std::string& path) = 0;
   virtual absl::Status CreateFolders(const std::string& folder) = 0;
   virtual absl::Status Rename(const std::string& from, const std::string& to) = 0;
@@ -77,7 +79,8 @@ absl::Status WriteFileAtomically(FileSystem* fs, const std::string& path, absl::
 absl::Status DeleteTree(FileSystem* fs, const std::string& path);  // never follows symbolic links
 std::string JoinPath(absl::string_view folder, absl::string_view name);
 std::string ParentFolder(absl::string_view path);  // "." where there is none
-// Paths that match `pattern` ('*' and '?' in the last component only), sorted; a plain path that exists is itself.
+// Paths that match `pattern` ('*' and '?' in the last component only), sorted; a plain path that exists is
+// itself.
 absl::StatusOr<std::vector<std::string>> Glob(FileSystem* fs, const std::string& pattern);
 
 }  // namespace lockstep

@@ -1,4 +1,5 @@
-// Hashes: SHA-256 for identity (weights, recipes, datasets), CRC-32C for damage (records, checkpoints, frames).
+// Hashes: SHA-256 for identity (weights, recipes, datasets), CRC-32C for damage (records, checkpoints,
+// frames).
 #ifndef LOCKSTEP_RUNTIME_CORE_HASH_H_
 #define LOCKSTEP_RUNTIME_CORE_HASH_H_
 

@@ -1,5 +1,5 @@
-// Lines for people. A Logger is passed to whoever speaks; there is no global one, so a library user hears nothing
-// unasked and tests can listen.
+// Lines for people. A Logger is passed to whoever speaks; there is no global one, so a library user hears
+// nothing unasked and tests can listen.
 #ifndef LOCKSTEP_RUNTIME_CORE_LOG_H_
 #define LOCKSTEP_RUNTIME_CORE_LOG_H_
 
@@ -24,8 +24,8 @@ class Logger {
   void Error(absl::string_view line) { Log(LogLevel::kError, line); }
 };
 
-// Writes to standard error as "[rank 3] warning: ..."; no prefix where `rank` is negative. Lines below `least` are
-// dropped, and so are a non-zero rank's informational lines: one rank speaks for all.
+// Writes to standard error as "[rank 3] warning: ..."; no prefix where `rank` is negative. Lines below
+// `least` are dropped, and so are a non-zero rank's informational lines: one rank speaks for all.
 std::unique_ptr<Logger> MakeStderrLogger(int rank, LogLevel least = LogLevel::kInfo);
 
 // Drops everything.

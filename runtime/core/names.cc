@@ -55,7 +55,8 @@ std::vector<std::string> NearestNames(absl::string_view name, absl::Span<const s
     const int distance = EditDistance(name, candidate);
     if (distance <= limit) ranked.emplace_back(distance, candidate);
   }
-  std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::stable_sort(ranked.begin(), ranked.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<std::string> nearest;
   for (size_t i = 0; i < ranked.size() && i < 3; ++i) nearest.push_back(ranked[i].second);
   return nearest;
@@ -65,7 +66,8 @@ std::string Suggestion(absl::string_view name, absl::Span<const std::string> kno
   const std::vector<std::string> nearest = NearestNames(name, known);
   if (!nearest.empty()) return absl::StrCat("; did you mean '", absl::StrJoin(nearest, "' or '"), "'?");
   const size_t shown = std::min<size_t>(known.size(), 20);
-  return absl::StrCat("; known: ", absl::StrJoin(known.subspan(0, shown), ", "), shown < known.size() ? ", ..." : "");
+  return absl::StrCat("; known: ", absl::StrJoin(known.subspan(0, shown), ", "),
+                      shown < known.size() ? ", ..." : "");
 }
 
 bool MatchesPattern(absl::string_view text, absl::string_view pattern) {

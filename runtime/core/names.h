@@ -10,7 +10,8 @@
 
 namespace lockstep {
 
-// Up to three of `known` within a third of the name's length in edits (insert, delete, replace, swap), nearest first.
+// Up to three of `known` within a third of the name's length in edits (insert, delete, replace, swap),
+// nearest first.
 std::vector<std::string> NearestNames(absl::string_view name, absl::Span<const std::string> known);
 
 // "; did you mean 'global_batch'?" when something is near, else "; known: a, b, c" (cut after 20).

@@ -41,7 +41,8 @@ uint64_t DeriveKey(uint64_t seed, absl::string_view purpose) {
 void FillUniform(uint64_t key, float low, float high, absl::Span<float> out) {
   for (size_t i = 0; i < out.size(); i += 4) {
     const auto bits = Philox(key, i / 4, 0);
-    for (size_t j = 0; j < 4 && i + j < out.size(); ++j) out[i + j] = low + (high - low) * UniformFloat(bits[j]);
+    for (size_t j = 0; j < 4 && i + j < out.size(); ++j)
+      out[i + j] = low + (high - low) * UniformFloat(bits[j]);
   }
 }
 
@@ -53,7 +54,8 @@ void FillNormal(uint64_t key, float mean, float stddev, absl::Span<float> out) {
       const double u = (bits[j] + 0.5) * 0x1p-32, v = (bits[j + 1] + 0.5) * 0x1p-32;
       const double radius = std::sqrt(-2.0 * std::log(u));
       out[i + j] = mean + stddev * static_cast<float>(radius * std::cos(kTwoPi * v));
-      if (i + j + 1 < out.size()) out[i + j + 1] = mean + stddev * static_cast<float>(radius * std::sin(kTwoPi * v));
+      if (i + j + 1 < out.size())
+        out[i + j + 1] = mean + stddev * static_cast<float>(radius * std::sin(kTwoPi * v));
     }
   }
 }

@@ -1,8 +1,9 @@
-// Random numbers without state: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11).
+// Random numbers without state: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+// SC11).
 //
-// Everything random in a run (initial weights, dropout, augmentation) is a pure function of a key and a counter, so it
-// never depends on which rank or thread asks, or in which order. Keys come from DeriveKey(seed, purpose), so that two
-// purposes never share a stream.
+// Everything random in a run (initial weights, dropout, augmentation) is a pure function of a key and a
+// counter, so it never depends on which rank or thread asks, or in which order. Keys come from
+// DeriveKey(seed, purpose), so that two purposes never share a stream.
 #ifndef LOCKSTEP_RUNTIME_CORE_RNG_H_
 #define LOCKSTEP_RUNTIME_CORE_RNG_H_
 

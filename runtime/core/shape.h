@@ -12,8 +12,8 @@
 
 namespace lockstep {
 
-// A value type of up to kMaxRank dimensions, each >= 0, whose product fits int64 (checked where bytes from outside
-// become a Shape: FromDims). Rank 0 is a scalar with one element.
+// A value type of up to kMaxRank dimensions, each >= 0, whose product fits int64 (checked where bytes from
+// outside become a Shape: FromDims). Rank 0 is a scalar with one element.
 class Shape {
  public:
   static constexpr int kMaxRank = 8;

@@ -1,8 +1,9 @@
-// Errors. Every fallible function returns absl::Status or absl::StatusOr; nothing throws over a module border.
+// Errors. Every fallible function returns absl::Status or absl::StatusOr; nothing throws over a module
+// border.
 //
-// A message says what happened, where (file and offset, rank and collective, field of the config), and what to do.
-// The kind of trouble decides the exit code of the process (docs/DESIGN.md, section 7), so an error is made by one
-// of the factories below, which attach that kind; it survives Annotate and travels up unchanged.
+// A message says what happened, where (file and offset, rank and collective, field of the config), and what
+// to do. The kind of trouble decides the exit code of the process (docs/DESIGN.md, section 7), so an error is
+// made by one of the factories below, which attach that kind; it survives Annotate and travels up unchanged.
 #ifndef LOCKSTEP_RUNTIME_CORE_STATUS_H_
 #define LOCKSTEP_RUNTIME_CORE_STATUS_H_
 
@@ -15,12 +16,12 @@ namespace lockstep {
 
 enum class Trouble : int {
   kNone = 0,
-  kConfig = 2,        // usage or configuration
-  kData = 3,          // records: missing, malformed, out of range
-  kPeer = 4,          // a peer failed or a deadline passed
-  kCheckpoint = 5,    // a checkpoint cannot be read or written
-  kNumerics = 6,      // a loss or gradient is not finite and the policy says stop
-  kInternal = 1,      // a defect of Lockstep's own
+  kConfig = 2,      // usage or configuration
+  kData = 3,        // records: missing, malformed, out of range
+  kPeer = 4,        // a peer failed or a deadline passed
+  kCheckpoint = 5,  // a checkpoint cannot be read or written
+  kNumerics = 6,    // a loss or gradient is not finite and the policy says stop
+  kInternal = 1,    // a defect of Lockstep's own
 };
 
 absl::Status ConfigError(absl::string_view message);
@@ -39,7 +40,8 @@ int ExitCodeOf(const absl::Status& status);
 // `status` with "context: " before its message, code and kind kept. OK stays OK.
 absl::Status Annotate(const absl::Status& status, absl::string_view context);
 
-// The message of the last failed system call, as "what: No such file or directory"; `error` is an errno value.
+// The message of the last failed system call, as "what: No such file or directory"; `error` is an errno
+// value.
 std::string ErrnoText(absl::string_view what, int error);
 
 }  // namespace lockstep
@@ -48,10 +50,10 @@ std::string ErrnoText(absl::string_view what, int error);
 #define LOCKSTEP_CONCAT(a, b) LOCKSTEP_CONCAT_INNER(a, b)
 
 // RETURN_IF_ERROR(expression): leaves the function with the error, if there is one.
-#define RETURN_IF_ERROR(expression)                              \
-  do {                                                           \
-    ::absl::Status lockstep_status = (expression);               \
-    if (!lockstep_status.ok()) return lockstep_status;           \
+#define RETURN_IF_ERROR(expression)                    \
+  do {                                                 \
+    ::absl::Status lockstep_status = (expression);     \
+    if (!lockstep_status.ok()) return lockstep_status; \
   } while (false)
 
 // ASSIGN_OR_RETURN(auto value, expression): takes the value out of a StatusOr or leaves with its error.

@@ -69,8 +69,7 @@ absl::Status WriteParts(FileSystem* fs, const MakeTarget& target, bool held_out,
   return held_out ? WritePart(fs, target.out, "-test", 1, test, out) : absl::OkStatus();
 }
 
-// ---- Tables
-// --------------------------------------------------------------------------------------------------------
+// ---- Tables ----------------------------------------------------------------------------------------------
 
 absl::Status CellError(const std::string& path, int64_t line, int column, absl::string_view cell,
                        absl::string_view wanted) {
@@ -107,8 +106,7 @@ absl::Status AddFeature(const std::string& path, int64_t line, const std::vector
   return absl::OkStatus();
 }
 
-// ---- Text
-// ----------------------------------------------------------------------------------------------------------
+// ---- Text ------------------------------------------------------------------------------------------------
 
 std::vector<std::string> ChunksOfLines(absl::string_view text, const TextOptions& options) {
   std::vector<std::string> records;

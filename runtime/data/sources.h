@@ -19,8 +19,7 @@ namespace lockstep::data {
 absl::StatusOr<std::shared_ptr<const SampleSource>> MakeExampleSource(std::shared_ptr<const Dataset> dataset,
                                                                       std::vector<FeatureSpec> features);
 
-// Text as byte tokens. All text is joined in order into M tokens and cut into windows: sample k has the
-// inputs
+// Text as byte tokens. All text is joined in order into M tokens and cut into windows. Inputs of sample k:
 //   "tokens"  I32 [length]  tokens k*stride .. k*stride + length - 1
 //   "targets" I32 [length]  the token after each of them
 // for every k whose last target exists: (M - length - 1) / stride + 1 samples. Each token but the first is a

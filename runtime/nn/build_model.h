@@ -1,8 +1,9 @@
 // From the configuration's `model` and `loss` to the graph of a lane program.
 //
-//   DataSpec data{.input = {"image", {DType::kF32, {8, 8, 1}}}, .label = {"label", {DType::kI64, {}}},
-//   .classes = 10}; ASSIGN_OR_RETURN(graph::Graph graph, BuildModel(config.model(), config.loss(), data,
-//   micro_batch, registry));
+//   DataSpec data{.input = {"image", {DType::kF32, {8, 8, 1}}},
+//                 .label = {"label", {DType::kI64, {}}}, .classes = 10};
+//   ASSIGN_OR_RETURN(graph::Graph graph,
+//                    BuildModel(config.model(), config.loss(), data, micro_batch, registry));
 //
 // The graph has the data's input and label as its inputs, one loss, and for cross_entropy the metric
 // "accuracy"; the network's output is the graph's output "output" (logits or prediction). Bits per byte are

@@ -38,8 +38,8 @@ graph::Tensor Linear(graph::Builder& b, absl::string_view name, graph::Tensor x,
 
 struct ConvOptions {
   int64_t stride = 1;
-  std::optional<int64_t>
-      padding = {};  // default: (kernel - 1) * dilation / 2, which keeps height and width at stride 1
+  std::optional<int64_t> padding =
+      {};  // default: (kernel - 1) * dilation / 2, which keeps height and width at stride 1
   int64_t dilation = 1, groups = 1;
   bool bias = true;
   std::optional<graph::Initializer> weight_init = {};  // default: FanInUniform, also of the bias

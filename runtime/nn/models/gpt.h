@@ -16,8 +16,8 @@ struct GptOptions {
   bool tied = true;     // the output layer shares wte
 };
 
-// ids [T] -> logits [T, vocabulary]. Names as in Hugging Face's GPT2LMHeadModel: transformer.wte.weight,
-// transformer.wpe.weight,
+// ids [T] -> logits [T, vocabulary]. Names as in Hugging Face's GPT2LMHeadModel:
+// transformer.wte.weight, transformer.wpe.weight,
 // transformer.h.<i>.{ln_1,attn.c_attn,attn.c_proj,ln_2,mlp.c_fc,mlp.c_proj}.{weight,bias},
 // transformer.ln_f.{weight,bias}, lm_head.weight unless tied. There the c_ weights are stored [in, out]
 // (Conv1D); here they are [out, in] as every linear layer: transpose them when exchanging weights. Initial

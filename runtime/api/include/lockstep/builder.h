@@ -5,9 +5,9 @@
 //     auto x = b.Input("image", lockstep::F32, {64, 64, 1});
 //     auto label = b.Input("label", lockstep::I64, {});
 //     for (int i = 0; i < p.Int("blocks", 3); ++i) {
-//       auto scope = b.Scope("block", i);                                    // names:
-//       "block.0.conv2d.weight" x = b.Relu(b.Conv2d(x, {.channels = 32 << i, .kernel = 3})); x = b.MaxPool(x,
-//       {.size = 2});
+//       auto scope = b.Scope("block", i);  // names: "block.0.conv2d.weight"
+//       x = b.Relu(b.Conv2d(x, {.channels = 32 << i, .kernel = 3}));
+//       x = b.MaxPool(x, {.size = 2});
 //     }
 //     auto logits = b.Linear(b.GlobalAvgPool(x), p.Int("classes", 4));
 //     b.Metric("accuracy", b.Accuracy(logits, label));
@@ -173,8 +173,8 @@ class Builder {
 
   // ---- Sequences [T, C].
   Tensor Softmax(Tensor x);  // over the last dimension
-  // q [T, heads D], k and v [S, key_heads D]; key_mask [S] or none: U8, nonzero = may be attended; F32, added
-  // to scores
+  // q [T, heads D], k and v [S, key_heads D]; key_mask [S] or none: U8, nonzero = may be attended; F32: added
+  // to the scores.
   Tensor Attention(Tensor q, Tensor k, Tensor v, const AttentionOptions& options, Tensor key_mask = {});
   Tensor Rotary(Tensor x, const RotaryOptions& options);  // [T, heads D]
 
