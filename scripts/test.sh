@@ -16,7 +16,7 @@ describe() {
     asan) echo "the tests under AddressSanitizer and UndefinedBehaviorSanitizer (build/asan)" ;;
     tsan) echo "the tests under ThreadSanitizer (build/tsan)" ;;
     fuzz) echo "every fuzz test for LOCKSTEP_FUZZ_SECONDS each (default 120), under the sanitizers" ;;
-    faults) echo "long tests: schedules of kills and faults, full conformance" ;;
+    faults) echo "long tests: schedules of kills, conformance at every world size" ;;
     readers) echo "files of ours read by stock TensorFlow, TensorBoard and safetensors (from PyPI)" ;;
   esac
 }
