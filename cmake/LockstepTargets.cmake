@@ -23,6 +23,10 @@ function(lockstep_executable)
   set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
 endfunction()
 
+# What sanitizers need to know about the libraries that we use; for the environment of tests.
+set(LOCKSTEP_SANITIZER_OPTIONS "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp"
+                               "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0")
+
 # lockstep_test(NAME name SRCS ... [DEPS ...] [LABELS ...] [TIMEOUT seconds] [SERIAL])
 # One GoogleTest program, one entry of ctest. SERIAL keeps it alone on the machine (real mpirun, several ranks).
 function(lockstep_test)
@@ -37,7 +41,7 @@ function(lockstep_test)
   set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/bin)
   add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
   set_tests_properties(${ARG_NAME} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}"
-                       ENVIRONMENT "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
+                       ENVIRONMENT "${LOCKSTEP_SANITIZER_OPTIONS}")
   if(ARG_SERIAL)
     set_tests_properties(${ARG_NAME} PROPERTIES RUN_SERIAL ON)
   endif()
