@@ -77,11 +77,11 @@ part_tsan() {
 }
 part_fuzz() {
   build_preset asan -DLOCKSTEP_BENCHMARKS=OFF
-  LOCKSTEP_FUZZ_SECONDS=${LOCKSTEP_FUZZ_SECONDS:-120} run_ctest asan -L '^fuzz$' --timeout 1800
+  LOCKSTEP_FUZZ_SECONDS=${LOCKSTEP_FUZZ_SECONDS:-120} run_ctest asan -L '^fuzz$'
 }
 part_faults() {
   build_preset dev -DLOCKSTEP_BENCHMARKS=OFF
-  run_ctest dev -L '^long$' --timeout 1800
+  run_ctest dev -L '^long$'
 }
 part_readers() {
   install_packages python3-venv
