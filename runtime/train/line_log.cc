@@ -11,7 +11,7 @@ constexpr size_t kMaxPendingBytes = size_t{64} << 20;
 
 absl::StatusOr<std::unique_ptr<LineLog>> LineLog::Open(FileSystem* fs, const std::string& path) {
   std::unique_ptr<LineLog> log(new LineLog(fs, path));
-  absl::MutexLock lock(&log->mutex_);
+  std::lock_guard lock(log->mutex_);
   ASSIGN_OR_RETURN(log->file_, fs->OpenForAppend(path));
   // A new file's name must be as durable as its lines will be.
   RETURN_IF_ERROR(fs->SyncFolder(ParentFolder(path)));
@@ -21,7 +21,7 @@ absl::StatusOr<std::unique_ptr<LineLog>> LineLog::Open(FileSystem* fs, const std
 }
 
 absl::Status LineLog::Append(absl::string_view line) {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard lock(mutex_);
   if (pending_.size() + line.size() > kMaxPendingBytes) {
     return absl::ResourceExhaustedError(
         absl::StrCat(path_, ": a line is lost, for 64 MiB of lines wait already for the disk to take them"));
@@ -47,7 +47,7 @@ absl::Status LineLog::Flush() {
 
 absl::Status LineLog::Sync() {
   {
-    absl::MutexLock lock(&mutex_);
+    std::lock_guard lock(mutex_);
     RETURN_IF_ERROR(Flush());
   }
   // Through a handle of its own, so that steps are not held up by the disk: fsync covers the whole file.

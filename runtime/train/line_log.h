@@ -3,11 +3,10 @@
 #define LOCKSTEP_RUNTIME_TRAIN_LINE_LOG_H_
 
 #include <memory>
+#include <mutex>
 #include <string>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
 #include "runtime/core/file_system.h"
 
 namespace lockstep::train {
@@ -27,15 +26,15 @@ class LineLog {
 
  private:
   LineLog(FileSystem* fs, std::string path) : fs_(fs), path_(std::move(path)) {}
-  absl::Status Flush() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status Flush();  // with mutex_ held
 
   FileSystem* const fs_;
   const std::string path_;
-  absl::Mutex mutex_;
-  std::unique_ptr<WritableFile> file_ ABSL_GUARDED_BY(mutex_);
-  uint64_t good_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // whole lines in the file
-  bool torn_ ABSL_GUARDED_BY(mutex_) = false;        // there may be more than good_bytes_ in it
-  std::string pending_ ABSL_GUARDED_BY(mutex_);
+  std::mutex mutex_;  // of all below
+  std::unique_ptr<WritableFile> file_;
+  uint64_t good_bytes_ = 0;  // whole lines in the file
+  bool torn_ = false;        // there may be more than good_bytes_ in it
+  std::string pending_;
 };
 
 }  // namespace lockstep::train
