@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_join.h"
 #include "comm/bootstrap.h"
+#include "comm/text_list.h"
 
 namespace lockstep::comm {
 namespace {
@@ -18,30 +19,11 @@ std::string RanksText(const std::vector<int>& ranks) {
                       ranks.size() > kShown ? absl::StrCat(" and ", ranks.size() - kShown, " more") : "");
 }
 
-void AppendText(std::string& out, absl::string_view text) {
-  const auto size = static_cast<uint32_t>(text.size());
-  out.append(reinterpret_cast<const char*>(&size), sizeof size);
-  out.append(text.data(), text.size());
-}
-
-bool TakeText(absl::string_view& in, std::string& text) {
-  uint32_t size;
-  if (in.size() < sizeof size) return false;
-  std::memcpy(&size, in.data(), sizeof size);
-  if (in.size() - sizeof size < size) return false;
-  text = std::string(in.substr(sizeof size, size));
-  in.remove_prefix(sizeof size + size);
-  return true;
-}
-
-absl::StatusOr<std::vector<AgreementField>> Decode(absl::string_view text) {
+absl::StatusOr<std::vector<AgreementField>> Decode(absl::string_view packed) {
+  std::vector<std::string> texts;
+  if (!UnpackTexts(packed, texts) || texts.size() % 2 != 0) return absl::InternalError("malformed fields");
   std::vector<AgreementField> fields;
-  AgreementField one;
-  while (!text.empty()) {
-    if (!TakeText(text, one.field) || !TakeText(text, one.value))
-      return absl::InternalError("malformed fields");
-    fields.push_back(one);
-  }
+  for (size_t i = 0; i < texts.size(); i += 2) fields.push_back({texts[i], texts[i + 1]});
   return fields;
 }
 
@@ -78,12 +60,9 @@ absl::StatusOr<std::vector<std::string>> AllGatherText(Communicator& communicato
 }
 
 absl::Status CheckAgreement(Communicator& communicator, absl::Span<const AgreementField> fields) {
-  std::string mine;
-  for (const AgreementField& field : fields) {
-    AppendText(mine, field.field);
-    AppendText(mine, field.value);
-  }
-  ASSIGN_OR_RETURN(const auto texts, AllGatherText(communicator, mine));
+  std::vector<std::string> mine;
+  for (const AgreementField& field : fields) mine.insert(mine.end(), {field.field, field.value});
+  ASSIGN_OR_RETURN(const auto texts, AllGatherText(communicator, PackTexts(mine)));
   std::vector<std::vector<AgreementField>> all;
   std::vector<std::string> counts;
   for (const std::string& text : texts) {

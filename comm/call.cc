@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
+#include <numeric>
 
 #include "absl/strings/str_join.h"
 #include "runtime/core/names.h"
@@ -13,7 +15,9 @@ constexpr const char* kCollectiveNames[] = {
     "barrier", "all_reduce", "reduce_scatter", "all_gather", "broadcast", "reduce",   "gather",
     "scatter", "all_to_all", "reduce_lanes",   "send",       "recv",      "send_recv"};
 constexpr const char* kOpNames[] = {"sum", "avg", "prod", "min", "max"};
-constexpr const char* kAlgorithmNames[] = {"auto", "one_shot", "two_shot", "ring"};
+constexpr const char* kAlgorithmNames[] = {"auto", "one_shot",         "two_shot",
+                                           "ring", "halving_doubling", "tree"};
+constexpr const char* kWireNames[] = {"full", "bf16", "f16"};
 
 template <size_t N>
 const char* NameIn(const char* const (&names)[N], size_t index) {
@@ -43,7 +47,62 @@ absl::Status CheckCounts(const Call& call, size_t in, size_t out) {
                                     ", which do not fit together"));
 }
 
-bool IsHalf(DType dtype) { return dtype == DType::kF16 || dtype == DType::kBF16; }
+// The v-forms: as many counts as ranks, which add up to the larger buffer.
+absl::Status CheckParts(const Call& call, const std::vector<size_t>& counts, size_t whole, int size) {
+  if (counts.size() != static_cast<size_t>(size)) {
+    return Invalid(call, absl::StrCat("counts for ", counts.size(), " ranks, of ", size));
+  }
+  size_t sum = 0;
+  for (const size_t count : counts) {
+    if (count > whole - sum)
+      return Invalid(call, absl::StrCat("the counts exceed the buffer's ", whole, " elements"));
+    sum += count;
+  }
+  if (sum == whole) return absl::OkStatus();
+  return Invalid(call, absl::StrCat("the counts add up to ", sum, ", the buffer has ", whole, " elements"));
+}
+
+// A collective whose larger buffer holds a part for each rank; either buffer may be absent on this rank.
+absl::Status CheckParted(const Call& call, int rank, int size, size_t whole, size_t part, bool has_whole,
+                         bool has_part) {
+  if (has_whole && has_part) RETURN_IF_ERROR(CheckCounts(call, 0, 0));  // the types
+  if (call.counts.empty()) {
+    return !has_whole || !has_part || whole == part * size
+               ? absl::OkStatus()
+               : CheckCounts(call, whole, part * size + (whole == 0));
+  }
+  if (has_whole) RETURN_IF_ERROR(CheckParts(call, call.counts, whole, size));
+  if (call.counts.size() != static_cast<size_t>(size)) {
+    return Invalid(call, absl::StrCat("counts for ", call.counts.size(), " ranks, of ", size));
+  }
+  if (!has_part || part == call.counts[rank]) return absl::OkStatus();
+  return Invalid(call, absl::StrCat("rank ", rank, "'s part has ", part, " elements, its count says ",
+                                    call.counts[rank]));
+}
+
+absl::Status ValidateAllToAll(const Call& call, int size) {
+  if (!call.counts.empty() || !call.recv_counts.empty()) {
+    RETURN_IF_ERROR(CheckCounts(call, 0, 0));  // the types
+    if (call.in.count > 0 && call.in.data == call.out.data)
+      return Invalid(call, "the v-form needs two buffers");
+    RETURN_IF_ERROR(CheckParts(call, call.counts, call.in.count, size));
+    return CheckParts(call, call.recv_counts, call.out.count, size);
+  }
+  if (call.in.count % size != 0)
+    return Invalid(call, absl::StrCat(call.in.count, " elements do not divide among ", size, " ranks"));
+  return CheckCounts(call, call.in.count, call.out.count);
+}
+
+absl::Status ValidateWire(const Call& call) {
+  if (call.wire == Wire::kFull) return absl::OkStatus();
+  if (static_cast<size_t>(call.wire) >= std::size(kWireNames)) return Invalid(call, "unknown wire format");
+  const bool reduces = call.kind == Collective::kAllReduce || call.kind == Collective::kReduceLanes;
+  if (!reduces || call.dtype() != DType::kF32 || (call.op != ReduceOp::kSum && call.op != ReduceOp::kAvg)) {
+    return Invalid(call, absl::StrCat("a wire of ", NameOf(call.wire),
+                                      " is for sums of F32 by all_reduce and reduce_lanes"));
+  }
+  return absl::OkStatus();
+}
 
 absl::Status ValidateLanes(const Call& call, int rank, int size) {
   if (call.out.dtype != DType::kF32 && call.out.dtype != DType::kF64) {
@@ -52,8 +111,6 @@ absl::Status ValidateLanes(const Call& call, int rank, int size) {
   if (call.lanes < size) {
     return Invalid(call, absl::StrCat(call.lanes, " lanes are fewer than the ", size, " ranks"));
   }
-  if (call.algorithm == Algorithm::kRing)
-    return Invalid(call, "a ring adds in its own order, not in the lane tree's");
   const auto subtrees = MaximalSubtrees(LanesOfRank(rank, size, call.lanes), call.lanes);
   if (call.parts.size() != subtrees.size()) {
     return Invalid(call, absl::StrCat("rank ", rank, " owns ", subtrees.size(), " maximal subtrees of ",
@@ -90,6 +147,7 @@ const char* NameOf(Collective collective) {
   return NameIn(kCollectiveNames, static_cast<size_t>(collective));
 }
 const char* NameOf(ReduceOp op) { return NameIn(kOpNames, static_cast<size_t>(op)); }
+const char* NameOf(Wire wire) { return NameIn(kWireNames, static_cast<size_t>(wire)); }
 const char* NameOf(Algorithm algorithm) { return NameIn(kAlgorithmNames, static_cast<size_t>(algorithm)); }
 
 const std::vector<std::string>& AlgorithmNames() {
@@ -108,26 +166,22 @@ absl::StatusOr<Algorithm> AlgorithmFromName(absl::string_view name) {
 }
 
 absl::Status Validate(const Call& call, int rank, int size) {
-  const size_t in = call.in.count, out = call.out.count, ranks = size;
+  const size_t in = call.in.count, out = call.out.count;
   if (static_cast<size_t>(call.op) >= std::size(kOpNames)) return Invalid(call, "unknown operation");
   RETURN_IF_ERROR(CheckData(call, "in", call.in.data, in));
   RETURN_IF_ERROR(CheckData(call, "out", call.out.data, out));
+  RETURN_IF_ERROR(ValidateWire(call));
   switch (call.kind) {
     case Collective::kBarrier:
       return absl::OkStatus();
     case Collective::kAllReduce:
-      if (call.algorithm == Algorithm::kRing && IsHalf(call.out.dtype)) {
-        return Invalid(call, "a ring would round 16-bit floats at every hop; use two_shot");
-      }
       return CheckCounts(call, in, out);
     case Collective::kReduceScatter:
-      return CheckCounts(call, in, out * ranks);
+      return CheckParted(call, rank, size, in, out, true, true);
     case Collective::kAllGather:
-      return CheckCounts(call, in * ranks, out);
+      return CheckParted(call, rank, size, out, in, true, true);
     case Collective::kAllToAll:
-      if (in % ranks != 0)
-        return Invalid(call, absl::StrCat(in, " elements do not divide among ", size, " ranks"));
-      return CheckCounts(call, in, out);
+      return ValidateAllToAll(call, size);
     case Collective::kBroadcast:
       return CheckRank(call, "root", call.root, size);
     case Collective::kReduce:
@@ -135,10 +189,10 @@ absl::Status Validate(const Call& call, int rank, int size) {
       return rank == call.root ? CheckCounts(call, in, out) : absl::OkStatus();
     case Collective::kGather:
       RETURN_IF_ERROR(CheckRank(call, "root", call.root, size));
-      return rank == call.root ? CheckCounts(call, in * ranks, out) : absl::OkStatus();
+      return CheckParted(call, rank, size, out, in, rank == call.root, true);
     case Collective::kScatter:
       RETURN_IF_ERROR(CheckRank(call, "root", call.root, size));
-      return rank == call.root ? CheckCounts(call, in, out * ranks) : absl::OkStatus();
+      return CheckParted(call, rank, size, in, out, rank == call.root, true);
     case Collective::kReduceLanes:
       return ValidateLanes(call, rank, size);
     case Collective::kSend:
@@ -155,6 +209,53 @@ DType Call::dtype() const {
   return takes_in ? in.dtype : out.dtype;
 }
 
+namespace {
+
+// Elements of a rank's part where all are equal.
+size_t EqualPart(const Call& call, int size) {
+  switch (call.kind) {
+    case Collective::kAllGather:
+    case Collective::kGather:
+      return call.in.count;
+    case Collective::kAllToAll:
+      return call.in.count / size;
+    default:
+      return call.out.count;
+  }
+}
+
+Share PartAt(const std::vector<size_t>& counts, int rank) {
+  const size_t begin = std::accumulate(counts.begin(), counts.begin() + rank, size_t{0});
+  return {begin, begin + counts[rank]};
+}
+
+// Never 0, which says that the parts are equal.
+uint64_t HashOfCounts(const std::vector<size_t>& counts) {
+  uint64_t hash = 0x9e3779b97f4a7c15u;
+  for (const size_t count : counts) {
+    hash = (hash ^ count) * 0xff51afd7ed558ccdu;
+    hash ^= hash >> 32;
+  }
+  return hash | 1;
+}
+
+}  // namespace
+
+Share PartOf(const Call& call, int rank, int size) {
+  if (!call.counts.empty()) return PartAt(call.counts, rank);
+  const size_t each = EqualPart(call, size);
+  return {rank * each, (rank + 1) * each};
+}
+
+Share ReceivedPartOf(const Call& call, int rank, int size) {
+  return call.recv_counts.empty() ? PartOf(call, rank, size) : PartAt(call.recv_counts, rank);
+}
+
+size_t LongestPart(const Call& call, int size) {
+  return call.counts.empty() ? EqualPart(call, size)
+                             : *std::max_element(call.counts.begin(), call.counts.end());
+}
+
 CallDescriptor DescriptorOf(const Call& call, uint64_t sequence, int size) {
   CallDescriptor d;
   d.kind = static_cast<uint8_t>(call.kind);
@@ -165,7 +266,15 @@ CallDescriptor DescriptorOf(const Call& call, uint64_t sequence, int size) {
                         call.kind == Collective::kAllGather || call.kind == Collective::kSend;
   d.dtype = static_cast<uint8_t>(call.dtype());
   d.count = takes_in ? call.in.count : call.out.count;
-  if (call.kind == Collective::kAllToAll) d.count /= size;
+  if (call.kind == Collective::kAllToAll) d.count = call.counts.empty() ? d.count / size : 0;
+  if (!call.counts.empty()) {
+    // What every rank knows: of the v-forms all counts, of all_to_all_v only that it is one.
+    d.count = call.kind == Collective::kAllToAll
+                  ? 0
+                  : std::accumulate(call.counts.begin(), call.counts.end(), size_t{0});
+    d.parts = call.kind == Collective::kAllToAll ? 1 : HashOfCounts(call.counts);
+  }
+  d.wire = static_cast<uint32_t>(call.wire);
   if (call.kind == Collective::kAllReduce || call.kind == Collective::kReduceScatter ||
       call.kind == Collective::kReduce) {
     d.op = static_cast<uint8_t>(call.op);
@@ -179,7 +288,7 @@ CallDescriptor DescriptorOf(const Call& call, uint64_t sequence, int size) {
 }
 
 uint64_t HashOf(const CallDescriptor& descriptor) {
-  uint64_t words[4];
+  uint64_t words[sizeof descriptor / sizeof(uint64_t)];
   std::memcpy(words, &descriptor, sizeof words);
   uint64_t hash = 0x9e3779b97f4a7c15u;
   for (uint64_t word : words) {
@@ -191,7 +300,7 @@ uint64_t HashOf(const CallDescriptor& descriptor) {
 
 std::string Describe(const CallDescriptor& d) {
   const auto kind = static_cast<Collective>(d.kind);
-  std::string text = absl::StrCat(NameOf(kind), " #", d.sequence);
+  std::string text = absl::StrCat(NameOf(kind), d.parts != 0 ? "_v" : "", " #", d.sequence);
   if (kind == Collective::kBarrier) return text;
   absl::StrAppend(&text, " of ", d.count, " ",
                   d.dtype <= static_cast<uint8_t>(DType::kF64) ? NameOf(static_cast<DType>(d.dtype)) : "?");
@@ -203,6 +312,8 @@ std::string Describe(const CallDescriptor& d) {
     absl::StrAppend(&text, ", root ", d.root);
   }
   if (kind == Collective::kReduceLanes) absl::StrAppend(&text, ", ", d.lanes, " lanes");
+  if (d.parts > 1) absl::StrAppend(&text, ", parts ", absl::Hex(d.parts & 0xffffffff, absl::kZeroPad8));
+  if (d.wire != 0) absl::StrAppend(&text, ", wire ", NameIn(kWireNames, d.wire));
   if (d.algorithm != 0) absl::StrAppend(&text, ", ", NameIn(kAlgorithmNames, d.algorithm));
   return text;
 }

@@ -28,11 +28,12 @@ enum class Collective : uint8_t {
 };
 inline constexpr bool IsPointToPoint(Collective c) { return c >= Collective::kSend; }
 
-enum class Algorithm : uint8_t { kAuto, kOneShot, kTwoShot, kRing };
+enum class Algorithm : uint8_t { kAuto, kOneShot, kTwoShot, kRing, kHalvingDoubling, kTree };
 
 const char* NameOf(Collective collective);  // "all_reduce", ...
 const char* NameOf(ReduceOp op);            // "sum", ...
 const char* NameOf(Algorithm algorithm);    // "one_shot", ...
+const char* NameOf(Wire wire);              // "full", "bf16", "f16"
 const std::vector<std::string>& AlgorithmNames();
 // Error: ConfigError that lists the known names. "" is kAuto.
 absl::StatusOr<Algorithm> AlgorithmFromName(absl::string_view name);
@@ -48,10 +49,25 @@ struct Call {
   int from = -1;  // of kRecv and kSendRecv
   int lanes = 0;  // of kReduceLanes
   std::vector<LanePart> parts;
+  Wire wire = Wire::kFull;
+  // Elements of each rank's part, for the v-forms; empty: equal parts. The same on all ranks, except of
+  // kAllToAll, where `counts` is what this rank sends to each and `recv_counts` what it gets from each.
+  std::vector<size_t> counts, recv_counts;
 
   // Of the elements, on every rank: not every rank gives both buffers.
   DType dtype() const;
 };
+
+// Elements [begin, end) of the larger buffer that are `rank`'s part, in kReduceScatter, kAllGather, kGather,
+// kScatter; of kAllToAll's `in` (what goes to `rank`) and `out` (what comes from it).
+struct Share {
+  size_t begin = 0;
+  size_t end = 0;
+  size_t count() const { return end - begin; }
+};
+Share PartOf(const Call& call, int rank, int size);
+Share ReceivedPartOf(const Call& call, int rank, int size);  // of kAllToAll
+size_t LongestPart(const Call& call, int size);              // elements; equal on all ranks but of kAllToAll
 
 // Whether `call` can be carried out by `rank` of `size`. Error: InvalidArgument naming what is wrong.
 absl::Status Validate(const Call& call, int rank, int size);
@@ -65,12 +81,13 @@ struct CallDescriptor {
   int32_t root = 0;
   uint64_t count = 0;  // elements: of one rank's part where there are parts
   uint32_t lanes = 0;
-  uint32_t unused = 0;
+  uint32_t wire = 0;
   uint64_t sequence = 0;  // number of the collective on this communicator
+  uint64_t parts = 0;     // a hash of `counts`, where they must agree; 0: equal parts
 
   friend bool operator==(const CallDescriptor&, const CallDescriptor&) = default;
 };
-static_assert(sizeof(CallDescriptor) == 32);
+static_assert(sizeof(CallDescriptor) == 40);
 
 CallDescriptor DescriptorOf(const Call& call, uint64_t sequence, int size);
 // Equal descriptors have equal hashes; others almost surely not.
@@ -82,11 +99,6 @@ absl::Status MismatchError(int rank, const CallDescriptor& mine, int peer, const
 
 // Elements [begin, end) of `count` that share `index` of `shares` covers: cut at multiples of 16 elements, so
 // that shares of F32 and wider start on cache lines. Shares may be empty.
-struct Share {
-  size_t begin = 0;
-  size_t end = 0;
-  size_t count() const { return end - begin; }
-};
 Share ShareOf(size_t count, int index, int shares);
 
 // A status with the kind of trouble and code that another rank reported.

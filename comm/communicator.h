@@ -62,10 +62,17 @@ ConstBuffer BufferOf(absl::Span<const T> span) {
 // fp32 and rounded once. kMin and kMax on NaN return one of the operands.
 enum class ReduceOp : uint8_t { kSum, kAvg, kProd, kMin, kMax };
 
+// What gradients are rounded to on their way. With kBF16 and kF16 (sums of F32 by AllReduce and ReduceLanes)
+// every input and every sum of two is rounded to that type, to nearest even, wherever it is computed: so the
+// bits depend on the order of additions alone, as ever, and of ReduceLanes on nothing but the lanes. Between
+// machines, half the bytes travel.
+enum class Wire : uint8_t { kFull, kBF16, kF16 };
+
 struct CallOptions {
-  absl::Duration deadline =
-      absl::ZeroDuration();  // from when the call starts to run; zero: the communicator's
-  std::string algorithm;     // "": the communicator's; else one of Algorithms() or "auto"
+  // From when the call starts to run; zero: the communicator's.
+  absl::Duration deadline = absl::ZeroDuration();
+  std::string algorithm;  // "": the communicator's; else one of Algorithms() or "auto"
+  Wire wire = Wire::kFull;
 };
 
 // A collective under way. Wait() may be called from any thread and any number of times. Destruction waits
@@ -139,6 +146,27 @@ class Communicator {
   // out.data.
   virtual absl::Status AllToAll(ConstBuffer in, Buffer out, const CallOptions& o = {}) = 0;
   virtual absl::Status Barrier(const CallOptions& o = {}) = 0;
+
+  // The v-forms: parts of different lengths, counts[r] elements of rank r, one after another in the larger
+  // buffer. All ranks give the same counts.
+  virtual absl::Status ReduceScatterV(ConstBuffer in, absl::Span<const size_t> counts, Buffer out,
+                                      ReduceOp op, const CallOptions& o = {}) = 0;
+  virtual absl::Status AllGatherV(ConstBuffer in, Buffer out, absl::Span<const size_t> counts,
+                                  const CallOptions& o = {}) = 0;
+  virtual absl::Status GatherV(ConstBuffer in, Buffer out, absl::Span<const size_t> counts, int root,
+                               const CallOptions& o = {}) = 0;
+  virtual absl::Status ScatterV(ConstBuffer in, absl::Span<const size_t> counts, Buffer out, int root,
+                                const CallOptions& o = {}) = 0;
+  // in holds send_counts[p] elements for each rank p, out gets recv_counts[p] from it, which must be what p
+  // sends; two buffers. Here the counts are each rank's own.
+  virtual absl::Status AllToAllV(ConstBuffer in, absl::Span<const size_t> send_counts, Buffer out,
+                                 absl::Span<const size_t> recv_counts, const CallOptions& o = {}) = 0;
+
+  // A communicator of those ranks that give the same `color`, ordered by `key`, then by rank here. Collective
+  // over this communicator, which stays usable and independent of the new one. A negative color: this rank
+  // joins none and gets null.
+  virtual absl::StatusOr<std::unique_ptr<Communicator>> Split(int color, int key,
+                                                              const CallOptions& o = {}) = 0;
 
   // Between two ranks; the others need not take part. A Send completes when the peer has received: two ranks
   // that both send first wait for each other until the deadline, and use SendRecv instead.

@@ -3,6 +3,7 @@
 #ifndef LOCKSTEP_COMM_ENGINE_H_
 #define LOCKSTEP_COMM_ENGINE_H_
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +11,8 @@
 
 #include "absl/time/time.h"
 #include "comm/call.h"
+#include "comm/plan/cost_model.h"
+#include "comm/store.h"
 #include "runtime/core/clock.h"
 
 namespace lockstep::comm {
@@ -50,16 +53,24 @@ class Engine {
   // adds which call it was.
   virtual absl::Status Run(const Call& call, RunContext& context) = 0;
   virtual absl::StatusOr<PeerBuffer> AllocatePeerBuffer(size_t size_bytes) = 0;
+  // Algorithms are chosen by this from now on; the same on all ranks, and before the first Run that matters.
+  // Engines that choose otherwise take no notice.
+  virtual bool UsesCostModel() const { return false; }
+  virtual void SetCostModel(const CostModel&) {}
   // Makes a Run under way, and every later one, return `reason` soon. From any thread.
   virtual void Interrupt(const absl::Status& reason) = 0;
   // Tells the peers why this rank fails, within about half a second. No Run is under way and none follows.
   virtual void ReportFailure(const absl::Status& reason) = 0;
 };
 
+// Makes a communicator of the ranks that come to `meeting`, with the options of an earlier one.
+using Remake = std::function<absl::StatusOr<std::unique_ptr<Communicator>>(Meeting& meeting)>;
+
 struct FrontOptions {
   Algorithm algorithm = Algorithm::kAuto;
   absl::Duration deadline = absl::Minutes(5);
   uint64_t generation = 0;
+  Remake remake;  // for Split; null: refused
 };
 std::unique_ptr<Communicator> MakeFront(std::unique_ptr<Engine> engine, const FrontOptions& options);
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_join.h"
+#include "comm/calibrate.h"
 #include "comm/engine.h"
 #include "comm/shm/shm_engine.h"
 #include "comm/tcp/tcp_engine.h"
@@ -70,6 +71,20 @@ absl::StatusOr<std::unique_ptr<Engine>> MakeEngine(Meeting& meeting, const Commu
   return MakeTcpEngine(meeting, tcp, deadline);
 }
 
+// Given, or measured; then the same on all ranks.
+absl::Status ChooseCostModel(Engine& engine, const CommunicatorOptions& options) {
+  if (!engine.UsesCostModel()) return absl::OkStatus();
+  CostModel model;
+  if (options.cost_model.empty()) {
+    ASSIGN_OR_RETURN(model, Calibrate(engine, options.connect_deadline));
+  } else {
+    ASSIGN_OR_RETURN(model, CostModelFromText(options.cost_model));
+  }
+  engine.SetCostModel(model);
+  if (options.log != nullptr && engine.rank() == 0) options.log->Debug(DescribeChoices(engine.size(), model));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 std::vector<std::string> BackendNames() { return {"auto", "shm", "tcp"}; }
@@ -81,12 +96,14 @@ absl::StatusOr<std::unique_ptr<Communicator>> MakeCommunicator(Meeting& meeting,
   ASSIGN_OR_RETURN(front.algorithm, AlgorithmFromName(options.algorithm));
   front.deadline = options.deadline;
   front.generation = options.generation;
+  front.remake = [options](Meeting& group) { return MakeCommunicator(group, options); };
   if (meeting.size() == 1) return MakeFront(MakeSelfEngine(), front);
   auto engine = MakeEngine(meeting, options);
   if (!engine.ok()) {
     return Annotate(engine.status(),
                     absl::StrCat("bringing ", meeting.size(), " ranks together (rank ", meeting.rank(), ")"));
   }
+  RETURN_IF_ERROR(ChooseCostModel(**engine, options));
   return MakeFront(*std::move(engine), front);
 }
 

@@ -22,7 +22,8 @@ struct CommunicatorOptions {
   absl::Duration connect_deadline = absl::Seconds(60);  // to bring all ranks together
   uint64_t generation = 0;  // carried by every message; a later generation never hears an earlier one
   std::string interface;  // tcp between machines: the network interface to listen on; "": the default route's
-  Logger* log = nullptr;  // fallbacks are named here; may be null. Borrowed for the call
+  std::string cost_model;  // CostModelText of an earlier run; "": measured at the start, in some milliseconds
+  Logger* log = nullptr;   // fallbacks are named here; may be null. Borrowed for the call
 };
 
 // "auto", "shm", "tcp".

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "comm/plan/cost_model.h"
+#include "comm/split.h"
 #include "runtime/core/thread.h"
 
 namespace lockstep::comm {
@@ -24,9 +26,9 @@ Call MakeLanesCall(absl::Span<const LanePart> parts, int lanes, Buffer result) {
   return call;
 }
 
-// Collectives that have more than one algorithm.
-bool HasAlgorithms(Collective kind) {
-  return kind == Collective::kAllReduce || kind == Collective::kReduceLanes;
+Call WithCounts(Call call, absl::Span<const size_t> counts) {
+  call.counts.assign(counts.begin(), counts.end());
+  return call;
 }
 
 }  // namespace
@@ -98,16 +100,14 @@ absl::Status Front::Prepare(Call& call, const CallOptions& o) const {
   const auto asked = AlgorithmFromName(o.algorithm);
   if (!asked.ok()) return absl::InvalidArgumentError(asked.status().message());
   call.algorithm = *asked;
-  if (call.algorithm != Algorithm::kAuto && !HasAlgorithms(call.kind)) {
-    return absl::InvalidArgumentError(absl::StrCat(NameOf(call.kind), " has one algorithm only, so '",
-                                                   o.algorithm, "' cannot be asked for"));
+  call.wire = o.wire;
+  RETURN_IF_ERROR(Validate(call, rank_, size_));
+  RETURN_IF_ERROR(CheckAlgorithm(call, call.algorithm, size_));
+  // The communicator's default is a wish for where it applies.
+  if (o.algorithm.empty() && CheckAlgorithm(call, options_.algorithm, size_).ok()) {
+    call.algorithm = options_.algorithm;
   }
-  // The default is a wish for where it applies.
-  const bool half = call.out.dtype == DType::kF16 || call.out.dtype == DType::kBF16;
-  const bool ring_applies = call.kind == Collective::kAllReduce && !half;
-  const bool applies = HasAlgorithms(call.kind) && (options_.algorithm != Algorithm::kRing || ring_applies);
-  if (o.algorithm.empty() && applies) call.algorithm = options_.algorithm;
-  return Validate(call, rank_, size_);
+  return absl::OkStatus();
 }
 
 RunContext Front::NextContext(const Call& call, const CallOptions& o) {
@@ -255,6 +255,35 @@ absl::Status Front::AllToAll(ConstBuffer in, Buffer out, const CallOptions& o) {
 }
 absl::Status Front::Barrier(const CallOptions& o) {
   return RunBlocking(MakeCall(Collective::kBarrier, {}, {}), o);
+}
+
+absl::Status Front::ReduceScatterV(ConstBuffer in, absl::Span<const size_t> counts, Buffer out, ReduceOp op,
+                                   const CallOptions& o) {
+  return RunBlocking(WithCounts(MakeCall(Collective::kReduceScatter, in, out, 0, op), counts), o);
+}
+absl::Status Front::AllGatherV(ConstBuffer in, Buffer out, absl::Span<const size_t> counts,
+                               const CallOptions& o) {
+  return RunBlocking(WithCounts(MakeCall(Collective::kAllGather, in, out), counts), o);
+}
+absl::Status Front::GatherV(ConstBuffer in, Buffer out, absl::Span<const size_t> counts, int root,
+                            const CallOptions& o) {
+  return RunBlocking(
+      WithCounts(MakeCall(Collective::kGather, in, rank_ == root ? out : Buffer{}, root), counts), o);
+}
+absl::Status Front::ScatterV(ConstBuffer in, absl::Span<const size_t> counts, Buffer out, int root,
+                             const CallOptions& o) {
+  return RunBlocking(
+      WithCounts(MakeCall(Collective::kScatter, rank_ == root ? in : ConstBuffer{}, out, root), counts), o);
+}
+absl::Status Front::AllToAllV(ConstBuffer in, absl::Span<const size_t> send_counts, Buffer out,
+                              absl::Span<const size_t> recv_counts, const CallOptions& o) {
+  Call call = WithCounts(MakeCall(Collective::kAllToAll, in, out), send_counts);
+  call.recv_counts.assign(recv_counts.begin(), recv_counts.end());
+  return RunBlocking(std::move(call), o);
+}
+
+absl::StatusOr<std::unique_ptr<Communicator>> Front::Split(int color, int key, const CallOptions& o) {
+  return SplitCommunicator(*this, color, key, o, options_.remake);
 }
 
 absl::Status Front::Send(ConstBuffer in, int to, const CallOptions& o) {

@@ -37,6 +37,17 @@ class Front : public Communicator {
   absl::Status Scatter(ConstBuffer in, Buffer out, int root, const CallOptions& o) override;
   absl::Status AllToAll(ConstBuffer in, Buffer out, const CallOptions& o) override;
   absl::Status Barrier(const CallOptions& o) override;
+  absl::Status ReduceScatterV(ConstBuffer in, absl::Span<const size_t> counts, Buffer out, ReduceOp op,
+                              const CallOptions& o) override;
+  absl::Status AllGatherV(ConstBuffer in, Buffer out, absl::Span<const size_t> counts,
+                          const CallOptions& o) override;
+  absl::Status GatherV(ConstBuffer in, Buffer out, absl::Span<const size_t> counts, int root,
+                       const CallOptions& o) override;
+  absl::Status ScatterV(ConstBuffer in, absl::Span<const size_t> counts, Buffer out, int root,
+                        const CallOptions& o) override;
+  absl::Status AllToAllV(ConstBuffer in, absl::Span<const size_t> send_counts, Buffer out,
+                         absl::Span<const size_t> recv_counts, const CallOptions& o) override;
+  absl::StatusOr<std::unique_ptr<Communicator>> Split(int color, int key, const CallOptions& o) override;
   absl::Status Send(ConstBuffer in, int to, const CallOptions& o) override;
   absl::Status Recv(Buffer out, int from, const CallOptions& o) override;
   absl::Status SendRecv(ConstBuffer in, int to, Buffer out, int from, const CallOptions& o) override;

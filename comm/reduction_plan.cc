@@ -8,7 +8,7 @@ namespace lockstep::comm {
 const ReductionPlan& ReductionPlans::For(const Call& call, int size) {
   const DType dtype = call.dtype();
   if (plan_.program != nullptr && kind_ == call.kind && op_ == call.op && dtype_ == dtype &&
-      lanes_ == call.lanes && size_ == size) {
+      lanes_ == call.lanes && size_ == size && wire_ == call.wire) {
     return plan_;
   }
   kind_ = call.kind;
@@ -16,6 +16,7 @@ const ReductionPlan& ReductionPlans::For(const Call& call, int size) {
   dtype_ = dtype;
   lanes_ = call.lanes;
   size_ = size;
+  wire_ = call.wire;
   plan_.inputs.clear();
   plan_.inputs_of_rank.assign(size, 0);
   std::vector<AddStep> steps;
@@ -31,7 +32,7 @@ const ReductionPlan& ReductionPlans::For(const Call& call, int size) {
   }
   plan_.most_inputs = *std::max_element(plan_.inputs_of_rank.begin(), plan_.inputs_of_rank.end());
   plan_.program = std::make_unique<ReduceProgram>(static_cast<int>(plan_.inputs.size()), steps, call.op,
-                                                  dtype, call.op == ReduceOp::kAvg ? size : 1);
+                                                  dtype, call.op == ReduceOp::kAvg ? size : 1, call.wire);
   return plan_;
 }
 

@@ -34,6 +34,7 @@ class ReductionPlans {
   ReduceOp op_ = ReduceOp::kSum;
   DType dtype_ = DType::kU8;
   int lanes_ = -1, size_ = 0;
+  Wire wire_ = Wire::kFull;
   ReductionPlan plan_;
 };
 

@@ -1,6 +1,5 @@
 // A world of one: copies what must be copied.
-#include <cstring>
-#include <vector>
+#include <utility>
 
 #include "comm/engine.h"
 #include "comm/reduce/reduce.h"
@@ -18,9 +17,13 @@ class SelfEngine : public Engine {
 
   absl::Status Run(const Call& call, RunContext&) override {
     const void* in = call.kind == Collective::kReduceLanes ? call.parts[0].buffer.data : call.in.data;
-    const size_t bytes = call.out.count * SizeOf(call.out.dtype);
-    if (call.kind == Collective::kBroadcast || bytes == 0 || in == call.out.data) return absl::OkStatus();
-    std::memcpy(call.out.data, in, bytes);
+    if (call.kind == Collective::kBroadcast) return absl::OkStatus();
+    if (call.wire != Wire::kFull) {
+      ReduceProgram(1, {}, ReduceOp::kSum, call.dtype(), 1, call.wire)
+          .Run(&in, call.out.data, call.out.count);
+    } else {
+      CopyBytes(call.out.data, in, call.out.count * SizeOf(call.out.dtype));
+    }
     return absl::OkStatus();
   }
 

@@ -7,8 +7,6 @@
 namespace lockstep::comm {
 namespace {
 
-// Up to this many bytes of all ranks' inputs together every rank sends everything to everyone.
-constexpr size_t kOneShotTotalBytes = size_t{32} << 10;
 // A rank's share of one piece of a two-shot: what it receives, it adds while it is in the cache.
 constexpr size_t kPieceShareBytes = size_t{256} << 10;
 
@@ -30,21 +28,21 @@ struct P2pCollectives::Reduction {
 
 absl::Status P2pCollectives::Run(const Call& call, const RunContext& context) {
   const CallDescriptor& d = context.descriptor;
+  const Algorithm algorithm =
+      call.algorithm == Algorithm::kAuto ? ChooseAlgorithm(call, size_, model_) : call.algorithm;
   switch (call.kind) {
     case Collective::kBarrier:
       return Barrier(d);
     case Collective::kAllReduce:
-      if (call.algorithm == Algorithm::kRing) return RingAllReduce(transport_, call, context, rank_, size_);
-      return Reduce(call, d);
     case Collective::kReduceLanes:
     case Collective::kReduce:
-      return Reduce(call, d);
+      return Reduce(call, algorithm, d);
     case Collective::kReduceScatter:
-      return ReduceScatter(call, d);
+      return algorithm == Algorithm::kRing ? RingReduceScatter(call, d) : ReduceScatter(call, d);
     case Collective::kAllGather:
-      return AllGather(call, d);
+      return algorithm == Algorithm::kRing ? RingAllGather(call, d) : AllGather(call, d);
     case Collective::kBroadcast:
-      return Broadcast(call, d);
+      return Broadcast(call, algorithm, d);
     case Collective::kGather:
       return Gather(call, d);
     case Collective::kScatter:
@@ -59,15 +57,25 @@ absl::Status P2pCollectives::Run(const Call& call, const RunContext& context) {
   return absl::InternalError("unknown collective");
 }
 
-absl::Status P2pCollectives::Reduce(const Call& call, const CallDescriptor& d) {
+absl::Status P2pCollectives::Reduce(const Call& call, Algorithm algorithm, const CallDescriptor& d) {
   const bool rooted = call.kind == Collective::kReduce;
   const Reduction r{InputsOf(call), !rooted || call.root == rank_ ? call.out.data : nullptr,
                     call.kind == Collective::kReduceLanes ? call.out.count : call.in.count,
                     SizeOf(call.dtype()), plans_.For(call, size_)};
-  const size_t total_bytes = r.count * r.element * r.plan.inputs.size();
-  const bool small = call.algorithm == Algorithm::kAuto && total_bytes <= kOneShotTotalBytes;
-  if (!rooted && (small || call.algorithm == Algorithm::kOneShot)) return OneShot(r, d);
-  return TwoShot(r, d, rooted ? call.root : -1);
+  switch (algorithm) {
+    case Algorithm::kOneShot:
+      return OneShot(r, d);
+    case Algorithm::kRing:
+      return RingAllReduce(call, d);
+    case Algorithm::kHalvingDoubling:
+      return HalvingDoubling(call, d);
+    case Algorithm::kTree:
+      RETURN_IF_ERROR(TreeReduce(call, d, rooted ? call.root : 0));
+      if (rooted) return absl::OkStatus();
+      return TreeBroadcast(call.out.data, r.count * r.element, 0, d);
+    default:
+      return call.wire == Wire::kFull ? TwoShot(r, d, rooted ? call.root : -1) : PackedTwoShot(call, d);
+  }
 }
 
 absl::Status P2pCollectives::OneShot(const Reduction& r, const CallDescriptor& d) {
@@ -151,101 +159,137 @@ absl::Status P2pCollectives::TwoShot(const Reduction& r, const CallDescriptor& d
 }
 
 absl::Status P2pCollectives::ReduceScatter(const Call& call, const CallDescriptor& d) {
-  const size_t element = SizeOf(call.dtype()), block = call.out.count;
+  const size_t element = SizeOf(call.dtype()), longest = LongestPart(call, size_);
   const size_t piece = kPieceShareBytes / element, slot_bytes = piece * element;
   const ReductionPlan& plan = plans_.For(call, size_);
   scratch_.resize(std::max(scratch_.size(), size_ * slot_bytes));
   std::vector<const void*> terms(size_);
-  for (size_t begin = 0; begin < std::max<size_t>(block, 1); begin += piece) {
-    const size_t n = std::min(piece, block - begin);
+  // Piece by piece of every part at once; a part that is done sends and receives nothing.
+  const auto piece_of = [&](int rank, size_t begin) {
+    const Share part = PartOf(call, rank, size_);
+    return Share{std::min(part.begin + begin, part.end), std::min(part.begin + begin + piece, part.end)};
+  };
+  for (size_t begin = 0; begin < std::max<size_t>(longest, 1); begin += piece) {
+    const Share mine = piece_of(rank_, begin);
     std::vector<Outgoing> sends;
     std::vector<Incoming> recvs;
     for (int peer = 0; peer < size_; ++peer) {
-      const std::byte* in = At(call.in.data, (peer * block + begin) * element);
-      terms[peer] = peer == rank_ ? in : At(scratch_.data(), peer * slot_bytes);
-      if (peer == rank_) continue;
-      sends.push_back({peer, in, n * element, d});
-      recvs.push_back({peer, At(scratch_.data(), peer * slot_bytes), n * element, d});
+      if (peer == rank_) {
+        terms[peer] = At(call.in.data, mine.begin * element);
+        continue;
+      }
+      terms[peer] = At(scratch_.data(), peer * slot_bytes);
+      const Share theirs = piece_of(peer, begin);
+      sends.push_back({peer, At(call.in.data, theirs.begin * element), theirs.count() * element, d});
+      recvs.push_back({peer, At(scratch_.data(), peer * slot_bytes), mine.count() * element, d});
     }
     RETURN_IF_ERROR(transport_.Exchange(sends, recvs, "reduce-scatter"));
-    if (n > 0) plan.program->Run(terms.data(), At(call.out.data, begin * element), n);
+    if (mine.count() > 0) plan.program->Run(terms.data(), At(call.out.data, begin * element), mine.count());
   }
   return absl::OkStatus();
 }
 
 absl::Status P2pCollectives::AllGather(const Call& call, const CallDescriptor& d) {
-  const size_t bytes = call.in.count * SizeOf(call.dtype());
+  const size_t element = SizeOf(call.dtype()), bytes = call.in.count * element;
   std::vector<Outgoing> sends;
   std::vector<Incoming> recvs;
   for (int step = 1; step < size_; ++step) {
     sends.push_back({(rank_ + step) % size_, call.in.data, bytes, d});
     const int from = (rank_ + size_ - step) % size_;
-    recvs.push_back({from, At(call.out.data, from * bytes), bytes, d});
+    const Share part = PartOf(call, from, size_);
+    recvs.push_back({from, At(call.out.data, part.begin * element), part.count() * element, d});
   }
-  Copy(At(call.out.data, rank_ * bytes), call.in.data, bytes);
+  Copy(At(call.out.data, PartOf(call, rank_, size_).begin * element), call.in.data, bytes);
   return transport_.Exchange(sends, recvs, "all-gather");
 }
 
-// Ranks are counted from the root; in each step those who have it (the first 2^s) send it 2^s further.
-absl::Status P2pCollectives::Broadcast(const Call& call, const CallDescriptor& d) {
+absl::Status P2pCollectives::Broadcast(const Call& call, Algorithm algorithm, const CallDescriptor& d) {
+  void* const data = call.out.data;
   const size_t bytes = call.out.count * SizeOf(call.dtype());
-  const int relative = (rank_ - call.root + size_) % size_;
-  for (int step = 1; step < size_; step *= 2) {
-    if (relative < step && relative + step < size_) {
-      const Outgoing send{(rank_ + step) % size_, call.out.data, bytes, d};
-      RETURN_IF_ERROR(transport_.Exchange({&send, 1}, {}, "broadcast"));
-    } else if (relative >= step && relative < 2 * step) {
-      const Incoming recv{(rank_ - step + size_) % size_, call.out.data, bytes, d};
-      RETURN_IF_ERROR(transport_.Exchange({}, {&recv, 1}, "broadcast"));
-    }
+  switch (algorithm) {
+    case Algorithm::kOneShot:
+      return FlatBroadcast(data, bytes, call.root, d);
+    case Algorithm::kTwoShot:
+      return ScatterBroadcast(data, bytes, call.root, d);
+    case Algorithm::kRing:
+      return ChainBroadcast(data, bytes, call.root, d);
+    default:
+      return TreeBroadcast(data, bytes, call.root, d);
   }
-  return absl::OkStatus();
+}
+
+absl::Status P2pCollectives::FlatBroadcast(void* data, size_t bytes, int root, const CallDescriptor& d) {
+  if (rank_ != root) {
+    const Incoming recv{root, data, bytes, d};
+    return transport_.Exchange({}, {&recv, 1}, "broadcast");
+  }
+  std::vector<Outgoing> sends;
+  for (int step = 1; step < size_; ++step) sends.push_back({(rank_ + step) % size_, data, bytes, d});
+  return transport_.Exchange(sends, {}, "broadcast");
 }
 
 absl::Status P2pCollectives::Gather(const Call& call, const CallDescriptor& d) {
-  const size_t bytes = call.in.count * SizeOf(call.dtype());
+  const size_t element = SizeOf(call.dtype()), bytes = call.in.count * element;
   if (rank_ != call.root) {
     const Outgoing send{call.root, call.in.data, bytes, d};
     return transport_.Exchange({&send, 1}, {}, "gather");
   }
   std::vector<Incoming> recvs;
   for (int peer = 0; peer < size_; ++peer) {
-    if (peer != rank_) recvs.push_back({peer, At(call.out.data, peer * bytes), bytes, d});
+    const Share part = PartOf(call, peer, size_);
+    void* const to = At(call.out.data, part.begin * element);
+    if (peer == rank_) {
+      Copy(to, call.in.data, bytes);
+    } else {
+      recvs.push_back({peer, to, part.count() * element, d});
+    }
   }
-  Copy(At(call.out.data, rank_ * bytes), call.in.data, bytes);
   return transport_.Exchange({}, recvs, "gather");
 }
 
 absl::Status P2pCollectives::Scatter(const Call& call, const CallDescriptor& d) {
-  const size_t bytes = call.out.count * SizeOf(call.dtype());
+  const size_t element = SizeOf(call.dtype()), bytes = call.out.count * element;
   if (rank_ != call.root) {
     const Incoming recv{call.root, call.out.data, bytes, d};
     return transport_.Exchange({}, {&recv, 1}, "scatter");
   }
   std::vector<Outgoing> sends;
   for (int peer = 0; peer < size_; ++peer) {
-    if (peer != rank_) sends.push_back({peer, At(call.in.data, peer * bytes), bytes, d});
+    const Share part = PartOf(call, peer, size_);
+    const void* const from = At(call.in.data, part.begin * element);
+    if (peer == rank_) {
+      Copy(call.out.data, from, bytes);
+    } else {
+      sends.push_back({peer, from, part.count() * element, d});
+    }
   }
-  Copy(call.out.data, At(call.in.data, rank_ * bytes), bytes);
   return transport_.Exchange(sends, {}, "scatter");
 }
 
 absl::Status P2pCollectives::AllToAll(const Call& call, const CallDescriptor& d) {
-  const size_t bytes = call.out.count / size_ * SizeOf(call.dtype());
+  const size_t element = SizeOf(call.dtype());
   const void* in = call.in.data;
   if (call.in.data == call.out.data) {  // what is received would overwrite what is still to be sent
-    scratch_.resize(std::max(scratch_.size(), bytes * size_));
-    Copy(scratch_.data(), call.in.data, bytes * size_);
+    scratch_.resize(std::max(scratch_.size(), call.in.count * element));
+    Copy(scratch_.data(), call.in.data, call.in.count * element);
     in = scratch_.data();
   }
   std::vector<Outgoing> sends;
   std::vector<Incoming> recvs;
-  for (int step = 1; step < size_; ++step) {
+  for (int step = 0; step < size_; ++step) {
     const int to = (rank_ + step) % size_, from = (rank_ + size_ - step) % size_;
-    sends.push_back({to, At(in, to * bytes), bytes, d});
-    recvs.push_back({from, At(call.out.data, from * bytes), bytes, d});
+    const Share sent = PartOf(call, to, size_), got = ReceivedPartOf(call, from, size_);
+    if (step == 0) {
+      if (sent.count() != got.count()) {
+        return absl::InvalidArgumentError(absl::StrCat("all_to_all_v: this rank sends itself ", sent.count(),
+                                                       " elements and expects ", got.count()));
+      }
+      Copy(At(call.out.data, got.begin * element), At(in, sent.begin * element), sent.count() * element);
+      continue;
+    }
+    sends.push_back({to, At(in, sent.begin * element), sent.count() * element, d});
+    recvs.push_back({from, At(call.out.data, got.begin * element), got.count() * element, d});
   }
-  Copy(At(call.out.data, rank_ * bytes), At(in, rank_ * bytes), bytes);
   return transport_.Exchange(sends, recvs, "all-to-all");
 }
 

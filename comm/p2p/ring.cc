@@ -71,12 +71,11 @@ struct Ring {
 
 }  // namespace
 
-absl::Status RingAllReduce(Transport& transport, const Call& call, const RunContext& context, int rank,
-                           int size) {
-  const Ring ring{transport,
-                  context.descriptor,
-                  rank,
-                  size,
+absl::Status P2pCollectives::RingAllReduce(const Call& call, const CallDescriptor& d) {
+  const Ring ring{transport_,
+                  d,
+                  rank_,
+                  size_,
                   call.out.count,
                   SizeOf(call.out.dtype),
                   static_cast<const std::byte*>(call.in.data),
@@ -84,12 +83,51 @@ absl::Status RingAllReduce(Transport& transport, const Call& call, const RunCont
   const ReduceOp op = call.op == ReduceOp::kAvg ? ReduceOp::kSum : call.op;
   RETURN_IF_ERROR(ring.ReduceScatter(ReduceProgram(2, {{0, 1}}, op, call.out.dtype)));
   if (call.op == ReduceOp::kAvg) {
-    const Share mine = ShareOf(ring.count, ring.Wrap(rank + 1), size);
+    const Share mine = ShareOf(ring.count, ring.Wrap(rank_ + 1), size_);
     const void* const sum[] = {ring.out + mine.begin * ring.element};
-    ReduceProgram(1, {}, ReduceOp::kAvg, call.out.dtype, size)
+    ReduceProgram(1, {}, ReduceOp::kAvg, call.out.dtype, size_)
         .Run(sum, ring.out + mine.begin * ring.element, mine.count());
   }
   return ring.AllGather();
+}
+
+// In step s a rank passes on the sum of part r-s-1, which then has s+1 inputs, and receives that of part
+// r-s-2, to which it adds its own; the last that it receives is its own part.
+absl::Status P2pCollectives::RingReduceScatter(const Call& call, const CallDescriptor& d) {
+  const size_t element = SizeOf(call.dtype()), longest_bytes = LongestPart(call, size_) * element;
+  const auto* const in = static_cast<const std::byte*>(call.in.data);
+  const ReduceOp op = call.op == ReduceOp::kAvg ? ReduceOp::kSum : call.op;
+  const ReduceProgram add(2, {{0, 1}}, op, call.dtype());
+  scratch_.resize(std::max(scratch_.size(), 2 * longest_bytes));
+  std::byte* const received = scratch_.data();
+  std::byte* const sum = scratch_.data() + longest_bytes;
+  const auto part = [&](int index) { return PartOf(call, ((index % size_) + size_) % size_, size_); };
+  const std::byte* held = in + part(rank_ - 1).begin * element;
+  for (int step = 0; step + 1 < size_; ++step) {
+    const Share sent = part(rank_ - step - 1), got = part(rank_ - step - 2);
+    const Outgoing outgoing{(rank_ + 1) % size_, held, sent.count() * element, d};
+    const Incoming incoming{(rank_ + size_ - 1) % size_, received, got.count() * element, d};
+    RETURN_IF_ERROR(transport_.Exchange({&outgoing, 1}, {&incoming, 1}, "reduce-scatter"));
+    const bool last = step + 2 == size_;
+    const void* const terms[] = {received, in + got.begin * element};
+    add.Run(terms, last ? call.out.data : sum, got.count());
+    held = sum;
+  }
+  return DivideResult(call);
+}
+
+absl::Status P2pCollectives::RingAllGather(const Call& call, const CallDescriptor& d) {
+  const size_t element = SizeOf(call.dtype());
+  auto* const out = static_cast<std::byte*>(call.out.data);
+  const auto part = [&](int index) { return PartOf(call, ((index % size_) + size_) % size_, size_); };
+  CopyBytes(out + part(rank_).begin * element, call.in.data, call.in.count * element);
+  for (int step = 0; step + 1 < size_; ++step) {
+    const Share sent = part(rank_ - step), got = part(rank_ - step - 1);
+    const Outgoing outgoing{(rank_ + 1) % size_, out + sent.begin * element, sent.count() * element, d};
+    const Incoming incoming{(rank_ + size_ - 1) % size_, out + got.begin * element, got.count() * element, d};
+    RETURN_IF_ERROR(transport_.Exchange({&outgoing, 1}, {&incoming, 1}, "all-gather"));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status RunMessages(Transport& transport, const Call& call, const RunContext& context, int rank) {

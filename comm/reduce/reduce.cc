@@ -9,6 +9,7 @@
 
 #include "comm/reduce/half.h"
 #include "comm/reduce/sum_kernels.h"
+#include "comm/reduce/wire_kernels.h"
 #include "runtime/core/thread.h"
 
 namespace lockstep::comm {
@@ -71,8 +72,9 @@ void DivideBy(T* values, size_t n, int divisor) {
 }  // namespace
 
 ReduceProgram::ReduceProgram(int inputs, const std::vector<AddStep>& steps, ReduceOp op, DType dtype,
-                             int divisor)
-    : inputs_(inputs), op_(op), dtype_(dtype), divisor_(divisor) {
+                             int divisor, Wire wire)
+    : inputs_(inputs), op_(op), dtype_(dtype), divisor_(divisor), wire_(wire) {
+  assert(wire == Wire::kFull || dtype == DType::kF32);
   assert(steps.size() + 1 == static_cast<size_t>(inputs));
   const auto balanced = BalancedSteps(inputs);
   balanced_ = std::equal(steps.begin(), steps.end(), balanced.begin(), balanced.end(),
@@ -114,7 +116,9 @@ void ReduceProgram::RunBlocks(const void* const* inputs, void* out, size_t count
         for (size_t i = 0; i < n; ++i) staged[side][i] = ToFloat(in[i]);
         return staged[side];
       } else {
-        return in;
+        if (!Rounds<T>()) return in;
+        Round(in, staged[side], n);
+        return staged[side];
       }
     };
     Acc* target;
@@ -123,12 +127,16 @@ void ReduceProgram::RunBlocks(const void* const* inputs, void* out, size_t count
     } else {
       target = stores == Stores::kStreaming ? staged[2] : result + begin;
     }
-    if (instructions_.empty()) std::memmove(target, operand(0, 0), n * sizeof(Acc));
+    if (instructions_.empty()) std::memmove(target, operand(0, 0), n * sizeof(Acc));  // rounded, if so asked
     for (const Instruction& step : instructions_) {
       Acc* to = step.to == kOut ? target : &scratch[~step.to * kBlock];
       CombineFast(op_, operand(step.left, 0), operand(step.right, 1), to, n);
+      if (Rounds<T>()) Round(to, to, n);
     }
-    if (divisor_ != 1) DivideBy(target, n, divisor_);
+    if (divisor_ != 1) {
+      DivideBy(target, n, divisor_);
+      if (Rounds<T>()) Round(target, target, n);
+    }
     if constexpr (kConverts) {
       for (size_t i = 0; i < n; ++i) FromFloat(target[i], result[begin + i]);
     } else if (stores == Stores::kStreaming) {
@@ -141,7 +149,7 @@ void ReduceProgram::RunBlocks(const void* const* inputs, void* out, size_t count
 bool ReduceProgram::RunWhole(const void* const* inputs, void* out, size_t count, Stores stores) const {
   const bool sum = op_ == ReduceOp::kSum || op_ == ReduceOp::kAvg;
   const bool shape = balanced_ && (inputs_ == 2 || inputs_ == 4 || inputs_ == 8);
-  if (!sum || !shape || divisor_ != 1) return false;
+  if (!sum || !shape || divisor_ != 1 || wire_ != Wire::kFull) return false;
   const bool stream = stores == Stores::kStreaming;
   if (dtype_ == DType::kF32) {
     SumBalanced(reinterpret_cast<const float* const*>(inputs), inputs_, static_cast<float*>(out), count,
@@ -193,6 +201,31 @@ void ReduceProgram::Run(const void* const* inputs, void* out, size_t count, Stor
     }
   }
   if (stores == Stores::kStreaming) FenceStreams();
+}
+
+void RoundTo(Wire wire, const float* in, float* out, size_t count) {
+  uint16_t packed[kBlock];
+  for (size_t begin = 0; begin < count; begin += kBlock) {
+    const size_t n = std::min(kBlock, count - begin);
+    PackTo(wire, in + begin, packed, n);
+    UnpackFrom(wire, packed, out + begin, n);
+  }
+}
+
+void PackTo(Wire wire, const float* in, uint16_t* out, size_t count) {
+  if (wire == Wire::kBF16) {
+    PackBFloat16(in, out, count);
+  } else {
+    PackFloat16(in, out, count);
+  }
+}
+
+void UnpackFrom(Wire wire, const uint16_t* in, float* out, size_t count) {
+  if (wire == Wire::kBF16) {
+    UnpackBFloat16(in, out, count);
+  } else {
+    UnpackFloat16(in, out, count);
+  }
 }
 
 void CopyBytes(void* to, const void* from, size_t size_bytes, Stores stores) {

@@ -5,6 +5,8 @@
 #define LOCKSTEP_COMM_REDUCE_REDUCE_H_
 
 #include <cstddef>
+#include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #include "comm/communicator.h"
@@ -21,7 +23,9 @@ enum class Stores { kCached, kStreaming };
 class ReduceProgram {
  public:
   // `divisor` divides the result (kAvg); 1 otherwise. 16-bit floats are reduced in fp32 and rounded once.
-  ReduceProgram(int inputs, const std::vector<AddStep>& steps, ReduceOp op, DType dtype, int divisor = 1);
+  // With a `wire` other than kFull (F32 only) every input, every sum and the result is rounded to that type.
+  ReduceProgram(int inputs, const std::vector<AddStep>& steps, ReduceOp op, DType dtype, int divisor = 1,
+                Wire wire = Wire::kFull);
 
   // out[i] = the expression over inputs[0][i] .. for i < count. `out` may be one of the inputs. Runs in the
   // modes of LaneArithmetic (runtime/core/thread.h). Streaming stores are complete (fenced) on return.
@@ -37,16 +41,31 @@ class ReduceProgram {
   };
   template <typename T, typename Acc>
   void RunBlocks(const void* const* inputs, void* out, size_t count, Stores stores) const;
+  template <typename T>
+  bool Rounds() const {
+    return std::is_same_v<T, float> && wire_ != Wire::kFull;
+  }
+  template <typename T>
+  void Round(const T* in, T* out, size_t n) const {
+    if constexpr (std::is_same_v<T, float>) RoundTo(wire_, in, out, n);
+  }
   bool RunWhole(const void* const* inputs, void* out, size_t count, Stores stores) const;
 
   int inputs_;
   ReduceOp op_;
   DType dtype_;
   int divisor_;
+  Wire wire_;
   bool balanced_;  // the steps are BalancedSteps(inputs)
   int scratch_blocks_ = 0;
   std::vector<Instruction> instructions_;
 };
+
+// values[i] = in[i] rounded to the wire's type and back, to nearest even; NaN stays NaN. May be in place.
+void RoundTo(Wire wire, const float* in, float* out, size_t count);
+// The same as 16-bit values, as they travel, and back. Not kFull.
+void PackTo(Wire wire, const float* in, uint16_t* out, size_t count);
+void UnpackFrom(Wire wire, const uint16_t* in, float* out, size_t count);
 
 // memcpy, optionally around the caches. The ranges do not overlap, or are the same.
 void CopyBytes(void* to, const void* from, size_t size_bytes, Stores stores = Stores::kCached);

@@ -22,6 +22,7 @@ absl::StatusOr<std::unique_ptr<Engine>> MakeShmEngine(Meeting& meeting, uint64_t
 ShmEngine::ShmEngine(int rank, std::shared_ptr<Arena> arena, std::vector<ShmLink> links)
     : arena_(arena),
       group_(rank, std::move(arena), std::move(links)),
+      messages_(*this, group_.rank(), group_.size()),
       posted_(group_.size()),
       taken_(group_.size()) {}
 
@@ -31,6 +32,12 @@ std::string ShmEngine::Describe() const {
 
 absl::Status ShmEngine::Run(const Call& call, RunContext& context) {
   group_.Enter(context);
+  const bool reduces = call.kind == Collective::kAllReduce || call.kind == Collective::kReduceLanes ||
+                       call.kind == Collective::kReduce;
+  const bool own =
+      call.algorithm == Algorithm::kAuto ||
+      (reduces && (call.algorithm == Algorithm::kOneShot || call.algorithm == Algorithm::kTwoShot));
+  if (!own) return RunByMessages(call, context);
   switch (call.kind) {
     case Collective::kBarrier: {
       CallSlot slot{};
@@ -47,7 +54,10 @@ absl::Status ShmEngine::Run(const Call& call, RunContext& context) {
     case Collective::kBroadcast:
     case Collective::kGather:
     case Collective::kScatter:
+      return RunPull(PullOf(call), context);
     case Collective::kAllToAll:
+      // What a peer shows is described by counts that only it has.
+      if (!call.counts.empty()) return RunByMessages(call, context);
       return RunPull(PullOf(call), context);
     case Collective::kSend:
     case Collective::kRecv:
@@ -55,6 +65,13 @@ absl::Status ShmEngine::Run(const Call& call, RunContext& context) {
       return RunMessages(*this, call, context, rank());
   }
   return absl::InternalError("unknown collective");
+}
+
+absl::Status ShmEngine::RunByMessages(const Call& call, RunContext& context) {
+  CallSlot slot{};
+  slot.descriptor = context.descriptor;
+  RETURN_IF_ERROR(group_.Begin(slot, 0));  // a rank that calls anything else is noticed here
+  return messages_.Run(call, context);
 }
 
 CallSlot ShmEngine::SlotFor(const RunContext& context, absl::Span<const void* const> inputs,

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "comm/engine.h"
+#include "comm/p2p/collectives.h"
 #include "comm/p2p/transport.h"
 #include "comm/reduce/reduce.h"
 #include "comm/reduction_plan.h"
@@ -72,14 +73,18 @@ class ShmEngine : public Engine, private Transport {
   absl::Status TwoShotStaged(const Reduction& reduction, const Pointers<const std::byte*>& direct_inputs);
   absl::Status ReduceScatter(const Call& call, const RunContext& context);
 
-  // A collective that moves blocks of `block_bytes`: this rank shows `shown_blocks` consecutive blocks at
-  // `shown` and takes block take[p] of rank p (none where negative) to into[p].
+  // A collective that moves blocks of memory: this rank shows some at `shown`, and takes one of each rank, or
+  // none. Offsets and lengths are bytes.
   struct Pull {
+    struct Take {
+      int index = -1;  // among the blocks that the peer shows; negative: nothing is taken
+      Share block;     // where it is in what the peer shows
+      void* into = nullptr;
+    };
     const void* shown = nullptr;
-    size_t shown_blocks = 0;
-    size_t block_bytes = 0;
-    std::vector<int> take;
-    std::vector<void*> into;
+    std::vector<Share> blocks;
+    std::vector<Take> take;         // by peer
+    size_t longest_block = 0;       // of all ranks
     bool overwrites_shown = false;  // what is taken lands where other ranks may still read
   };
   absl::Status RunPull(const Pull& pull, const RunContext& context);
@@ -98,8 +103,12 @@ class ShmEngine : public Engine, private Transport {
   CallSlot SlotFor(const RunContext& context, absl::Span<const void* const> inputs, size_t input_bytes,
                    const void* result, size_t result_bytes) const;
 
+  // The algorithms of comm/p2p, over messages.
+  absl::Status RunByMessages(const Call& call, RunContext& context);
+
   const std::shared_ptr<Arena> arena_;
   ShmGroup group_;
+  P2pCollectives messages_;
   ReductionPlans plans_;
   std::vector<uint32_t> posted_, taken_;  // pieces of messages so far, for each peer
 };

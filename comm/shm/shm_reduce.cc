@@ -1,7 +1,6 @@
 // The reductions of ShmEngine.
 #include <algorithm>
 
-#include "comm/p2p/collectives.h"
 #include "comm/shm/shm_engine.h"
 
 namespace lockstep::comm {
@@ -21,12 +20,6 @@ size_t RoundDown(size_t value, size_t step) { return std::max(step, value / step
 }  // namespace
 
 absl::Status ShmEngine::ReduceEverywhere(const Call& call, const RunContext& context) {
-  if (call.algorithm == Algorithm::kRing) {
-    CallSlot slot{};
-    slot.descriptor = context.descriptor;
-    RETURN_IF_ERROR(group_.Begin(slot, 0));  // a rank that calls anything else is noticed here
-    return RingAllReduce(*this, call, context, rank(), size());
-  }
   const ReductionPlan& plan = plans_.For(call, size());
   Reduction reduction;
   reduction.plan = &plan;
@@ -190,38 +183,43 @@ absl::Status ShmEngine::TwoShotStaged(const Reduction& reduction,
 
 absl::Status ShmEngine::ReduceScatter(const Call& call, const RunContext& context) {
   const ReduceProgram& program = *plans_.For(call, size()).program;
-  const size_t element = SizeOf(call.dtype()), block = call.out.count * element;
+  const size_t element = SizeOf(call.dtype());
   const void* const shown[] = {call.in.data};
-  RETURN_IF_ERROR(group_.Begin(SlotFor(context, shown, block * size(), nullptr, 0), 1));
+  RETURN_IF_ERROR(group_.Begin(SlotFor(context, shown, call.in.count * element, nullptr, 0), 1));
   bool direct = true;
   for (int peer = 0; peer < size(); ++peer) direct = direct && group_.SlotOf(peer).inputs_direct != 0;
+  const Share own = PartOf(call, rank(), size());
   Pointers<const void*> at(size());
   if (direct) {
     for (int peer = 0; peer < size(); ++peer) {
-      const std::byte* base = group_.At(peer, group_.SlotOf(peer).offsets[0], block * size());
+      const std::byte* base = group_.At(peer, group_.SlotOf(peer).offsets[0], call.in.count * element);
       if (base == nullptr) return PeerError(absl::StrCat("rank ", peer, " named memory that it has not"));
-      at[peer] = base + block * rank();
+      at[peer] = base + own.begin * element;
     }
     program.Run(at.data(), call.out.data, call.out.count);
     return group_.Barrier("reduce");
   }
-  const size_t piece = RoundDown(kStageBytes / size() / element, 16);
+  const size_t piece = RoundDown(kStageBytes / size() / element, 16), longest = LongestPart(call, size());
+  const auto piece_of = [&](Share part, size_t begin) {
+    return Share{std::min(part.begin + begin, part.end), std::min(part.begin + begin + piece, part.end)};
+  };
+  const auto* in = static_cast<const std::byte*>(call.in.data);
   int parity = 0;
-  for (size_t begin = 0; begin < call.out.count; begin += piece, parity ^= 1) {
-    const size_t n = std::min(piece, call.out.count - begin);
-    const size_t area = kStageInOffset + parity * kStageBytes;
-    const auto* in = static_cast<const std::byte*>(call.in.data);
+  for (size_t begin = 0; begin < longest; begin += piece, parity ^= 1) {
+    const size_t area = kStageInOffset + parity * kStageBytes, slot_bytes = piece * element;
+    const Share mine = piece_of(own, begin);
     for (int peer = 0; peer < size(); ++peer) {
       if (peer == rank()) continue;
-      CopyBytes(group_.At(rank(), area + peer * n * element, n * element),
-                in + block * peer + begin * element, n * element, StagedStores(n * element));
+      const Share theirs = piece_of(PartOf(call, peer, size()), begin);
+      CopyBytes(group_.At(rank(), area + peer * slot_bytes, slot_bytes), in + theirs.begin * element,
+                theirs.count() * element, StagedStores(theirs.count() * element));
     }
     RETURN_IF_ERROR(group_.Barrier("show"));
     for (int peer = 0; peer < size(); ++peer) {
-      at[peer] = peer == rank() ? in + block * peer + begin * element
-                                : group_.At(peer, area + rank() * n * element, n * element);
+      at[peer] = peer == rank() ? in + mine.begin * element
+                                : group_.At(peer, area + rank() * slot_bytes, mine.count() * element);
     }
-    program.Run(at.data(), static_cast<std::byte*>(call.out.data) + begin * element, n);
+    program.Run(at.data(), static_cast<std::byte*>(call.out.data) + begin * element, mine.count());
   }
   return group_.Barrier("reduce");
 }

@@ -29,6 +29,8 @@ class TcpEngine : public Engine {
   absl::StatusOr<PeerBuffer> AllocatePeerBuffer(size_t size_bytes) override {
     return AllocatePlainBuffer(size_bytes);
   }
+  bool UsesCostModel() const override { return true; }
+  void SetCostModel(const CostModel& model) override { collectives_.SetCostModel(model); }
   void Interrupt(const absl::Status& reason) override { transport_->Interrupt(reason); }
   void ReportFailure(const absl::Status& reason) override { transport_->ReportFailure(reason); }
 

@@ -216,7 +216,7 @@ TEST_P(ConformanceTest, AllTypes) {
 }
 
 TEST_P(ConformanceTest, EveryAlgorithmOfAllReduce) {
-  for (const char* algorithm : {"one_shot", "two_shot", "ring"}) {
+  for (const char* algorithm : {"one_shot", "two_shot", "ring", "halving_doubling", "tree"}) {
     Expect(Options(algorithm), [&](Communicator& comm) -> absl::Status {
       for (size_t count : {size_t{0}, size_t{1}, size_t{3}, size_t{1000}, size_t{40001}, size_t{700001}}) {
         for (bool peer : {false, true}) {

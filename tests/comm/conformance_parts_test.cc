@@ -1,0 +1,244 @@
+// Collectives whose parts differ in length, algorithms beside the automatic ones, 16-bit wires, and split
+// communicators, on every backend and world size, against plain loops.
+#include <algorithm>
+#include <numeric>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "comm/reduce/half.h"
+#include "gtest/gtest.h"
+#include "tests/testing/run_ranks.h"
+
+namespace lockstep::comm {
+namespace {
+
+using testing::RunRanks;
+using testing::RunRanksOptions;
+
+class PartsTest : public ::testing::TestWithParam<std::tuple<std::string, int>> {
+ protected:
+  RunRanksOptions Options(const std::string& algorithm = "auto") const {
+    return {.size = std::get<1>(GetParam()),
+            .backend = std::get<0>(GetParam()),
+            .algorithm = algorithm,
+            .what = absl::StrCat(std::get<0>(GetParam()), " of ", std::get<1>(GetParam()))};
+  }
+  void Expect(const RunRanksOptions& options, const testing::RankFunction& f) {
+    const absl::Status status = RunRanks(options, f);
+    EXPECT_TRUE(status.ok()) << status;
+  }
+};
+
+template <typename T>
+absl::Status Check(absl::string_view what, const std::vector<T>& got, const std::vector<T>& want) {
+  for (size_t i = 0; i < want.size(); ++i) {
+    if (got[i] == want[i]) continue;
+    return absl::InternalError(
+        absl::StrCat(what, ": element ", i, " of ", want.size(), " is ", got[i], ", not ", want[i]));
+  }
+  return got.size() == want.size() ? absl::OkStatus() : absl::InternalError("another length");
+}
+
+// Lengths of the ranks' parts: all kinds of unevenness, zeros among them.
+std::vector<std::vector<size_t>> Lengths(int ranks) {
+  std::vector<std::vector<size_t>> all(4, std::vector<size_t>(ranks));
+  for (int r = 0; r < ranks; ++r) {
+    all[0][r] = r;                              // the first empty
+    all[1][r] = r % 2 == 0 ? 0 : 100 + 13 * r;  // every other empty
+    all[2][r] = r == ranks - 1 ? 300'001 : 1;   // one long, in several pieces
+    all[3][r] = 0;
+  }
+  return all;
+}
+
+size_t Sum(const std::vector<size_t>& counts) {
+  return std::accumulate(counts.begin(), counts.end(), size_t{0});
+}
+size_t Before(const std::vector<size_t>& counts, int rank) {
+  return std::accumulate(counts.begin(), counts.begin() + rank, size_t{0});
+}
+int32_t Value(int rank, size_t i) { return static_cast<int32_t>((rank * 7919 + i * 31) % 1009); }
+
+template <typename T>
+Buffer Of(std::vector<T>& values) {
+  return BufferOf(absl::MakeSpan(values));
+}
+
+absl::Status CheckVForms(Communicator& comm, const std::vector<size_t>& counts, const CallOptions& o = {}) {
+  const int rank = comm.rank(), ranks = comm.size(), root = ranks / 2;
+  std::vector<int32_t> mine(counts[rank]), all(Sum(counts)), whole(Sum(counts)), got(counts[rank]);
+  for (size_t i = 0; i < mine.size(); ++i) mine[i] = Value(rank, i);
+  for (int r = 0; r < ranks; ++r) {
+    for (size_t i = 0; i < counts[r]; ++i) all[Before(counts, r) + i] = Value(r, i);
+  }
+  RETURN_IF_ERROR(comm.AllGatherV(Of(mine), Of(whole), counts, o));
+  RETURN_IF_ERROR(Check("all_gather_v", whole, all));
+
+  std::fill(whole.begin(), whole.end(), -1);
+  RETURN_IF_ERROR(comm.GatherV(Of(mine), rank == root ? Of(whole) : Buffer{}, counts, root));
+  if (rank == root) RETURN_IF_ERROR(Check("gather_v", whole, all));
+
+  RETURN_IF_ERROR(comm.ScatterV(rank == root ? Of(all) : Buffer{}, counts, Of(got), root));
+  RETURN_IF_ERROR(Check("scatter_v", got, mine));
+
+  for (size_t i = 0; i < whole.size(); ++i) whole[i] = Value(rank, i);
+  RETURN_IF_ERROR(comm.ReduceScatterV(Of(whole), counts, Of(got), ReduceOp::kSum, o));
+  for (size_t i = 0; i < mine.size(); ++i) {
+    mine[i] = 0;
+    for (int r = 0; r < ranks; ++r) mine[i] += Value(r, Before(counts, rank) + i);
+  }
+  return Check("reduce_scatter_v", got, mine);
+}
+
+TEST_P(PartsTest, PartsOfAnyLength) {
+  Expect(Options(), [](Communicator& comm) -> absl::Status {
+    for (const auto& counts : Lengths(comm.size())) RETURN_IF_ERROR(CheckVForms(comm, counts));
+    return absl::OkStatus();
+  });
+}
+
+TEST_P(PartsTest, PartsOfAnyLengthRoundTheRing) {
+  Expect(Options("ring"), [](Communicator& comm) -> absl::Status {
+    for (const auto& counts : Lengths(comm.size())) RETURN_IF_ERROR(CheckVForms(comm, counts));
+    return absl::OkStatus();
+  });
+}
+
+TEST_P(PartsTest, AllToAllOfAnyLength) {
+  Expect(Options(), [](Communicator& comm) -> absl::Status {
+    const int rank = comm.rank(), ranks = comm.size();
+    const auto length = [](int from, int to) -> size_t { return (from * 5 + to * 3) % 4 * 9001; };
+    std::vector<size_t> sends(ranks), recvs(ranks);
+    std::vector<int32_t> in, want;
+    for (int r = 0; r < ranks; ++r) {
+      sends[r] = length(rank, r);
+      recvs[r] = length(r, rank);
+      for (size_t i = 0; i < sends[r]; ++i) in.push_back(Value(rank * 16 + r, i));
+      for (size_t i = 0; i < recvs[r]; ++i) want.push_back(Value(r * 16 + rank, i));
+    }
+    std::vector<int32_t> out(want.size());
+    RETURN_IF_ERROR(comm.AllToAllV(Of(in), sends, Of(out), recvs));
+    return Check("all_to_all_v", out, want);
+  });
+}
+
+TEST_P(PartsTest, CountsThatDifferAreAnErrorEverywhere) {
+  if (std::get<1>(GetParam()) == 1) return;
+  const auto statuses = testing::StatusesOfRanks(Options(), [](Communicator& comm) -> absl::Status {
+    std::vector<size_t> counts(comm.size(), 4);
+    if (comm.rank() == 1) counts = {5, 4}, counts.resize(comm.size(), 3);  // the own part as the others say
+    std::vector<int32_t> mine(counts[comm.rank()]), whole(Sum(counts));
+    return comm.AllGatherV(Of(mine), Of(whole), counts);
+  });
+  for (const absl::Status& status : statuses) {
+    EXPECT_TRUE(absl::StrContains(status.message(), "the ranks called different things")) << status;
+  }
+}
+
+TEST_P(PartsTest, EveryAlgorithmOfEveryCollective) {
+  for (const char* algorithm : {"one_shot", "two_shot", "ring", "tree", "halving_doubling"}) {
+    Expect(Options(algorithm), [&](Communicator& comm) -> absl::Status {
+      const int rank = comm.rank(), ranks = comm.size();
+      for (const size_t n : {size_t{0}, size_t{1}, size_t{1000}, size_t{200'003}}) {
+        for (int root = 0; root < ranks; root += std::max(1, ranks - 1)) {
+          std::vector<int32_t> data(n), want(n);
+          for (size_t i = 0; i < n; ++i) data[i] = rank == root ? Value(root, i) : -1;
+          for (size_t i = 0; i < n; ++i) want[i] = Value(root, i);
+          RETURN_IF_ERROR(comm.Broadcast(Of(data), root));
+          RETURN_IF_ERROR(Check(absl::StrCat("broadcast by ", algorithm), data, want));
+
+          std::vector<int32_t> in(n), sum(n);
+          for (size_t i = 0; i < n; ++i) in[i] = Value(rank, i);
+          RETURN_IF_ERROR(comm.Reduce(Of(in), rank == root ? Of(sum) : Buffer{}, ReduceOp::kSum, root));
+          for (size_t i = 0; i < n; ++i) {
+            want[i] = 0;
+            for (int r = 0; r < ranks; ++r) want[i] += Value(r, i);
+          }
+          if (rank == root) RETURN_IF_ERROR(Check(absl::StrCat("reduce by ", algorithm), sum, want));
+        }
+      }
+      return absl::OkStatus();
+    });
+  }
+}
+
+float Rounded(float value, Wire wire) {
+  if (wire == Wire::kBF16) {
+    BFloat16 half;
+    FromFloat(value, half);
+    return ToFloat(half);
+  }
+  Float16 half;
+  FromFloat(value, half);
+  return ToFloat(half);
+}
+
+// The balanced tree over lanes, every input and sum rounded.
+float TreeSum(const std::vector<float>& leaves, size_t begin, size_t end, Wire wire) {
+  if (end - begin == 1) return Rounded(leaves[begin], wire);
+  const size_t middle = begin + (end - begin) / 2;
+  return Rounded(TreeSum(leaves, begin, middle, wire) + TreeSum(leaves, middle, end, wire), wire);
+}
+
+TEST_P(PartsTest, A16BitWireRoundsEveryNodeOfTheTree) {
+  constexpr int kLanes = 16;
+  const auto leaf = [](int lane, size_t i) {
+    return 1.0f / static_cast<float>(1 + (lane * 37 + i * 11) % 97) * (i % 3 == 0 ? -1 : 1);
+  };
+  for (const char* algorithm : {"auto", "one_shot", "two_shot"}) {
+    for (const Wire wire : {Wire::kBF16, Wire::kF16}) {
+      Expect(Options(algorithm), [&](Communicator& comm) -> absl::Status {
+        for (const size_t n : {size_t{1}, size_t{1000}, size_t{150'001}}) {
+          // A rank's parts: the rounded sums of its complete subtrees.
+          const auto subtrees = MaximalSubtrees(LanesOfRank(comm.rank(), comm.size(), kLanes), kLanes);
+          std::vector<std::vector<float>> sums(subtrees.size(), std::vector<float>(n));
+          std::vector<float> want(n), got(n);
+          for (size_t i = 0; i < n; ++i) {
+            std::vector<float> leaves(kLanes);
+            for (int lane = 0; lane < kLanes; ++lane) leaves[lane] = leaf(lane, i);
+            want[i] = TreeSum(leaves, 0, kLanes, wire);
+            for (size_t s = 0; s < subtrees.size(); ++s) {
+              sums[s][i] = TreeSum(leaves, subtrees[s].begin, subtrees[s].end, wire);
+            }
+          }
+          std::vector<LanePart> parts;
+          for (size_t s = 0; s < subtrees.size(); ++s) parts.push_back({subtrees[s], Of(sums[s])});
+          CallOptions o;
+          o.wire = wire;
+          RETURN_IF_ERROR(comm.ReduceLanes(parts, kLanes, Of(got), o));
+          RETURN_IF_ERROR(Check("reduce_lanes", got, want));
+        }
+        return absl::OkStatus();
+      });
+    }
+  }
+}
+
+TEST_P(PartsTest, SplitMakesIndependentWorlds) {
+  Expect(Options(), [](Communicator& comm) -> absl::Status {
+    // Odd and even ranks, in reverse order; the last rank stays out.
+    const bool out = comm.rank() == comm.size() - 1 && comm.size() > 2;
+    ASSIGN_OR_RETURN(const auto part, comm.Split(out ? -1 : comm.rank() % 2, -comm.rank()));
+    if (out != (part == nullptr)) return absl::InternalError("who is out gets null");
+    if (part != nullptr) {
+      std::vector<int32_t> mine = {comm.rank()}, all(part->size());
+      RETURN_IF_ERROR(part->AllGather(Of(mine), Of(all)));
+      if (!std::is_sorted(all.rbegin(), all.rend())) return absl::InternalError("the keys' order");
+      if (all[part->rank()] != comm.rank()) return absl::InternalError("the own place");
+      for (const int32_t member : all) {
+        if (member % 2 != comm.rank() % 2) return absl::InternalError("another color's rank");
+      }
+      RETURN_IF_ERROR(part->Barrier());
+    }
+    return comm.Barrier();  // the parent goes on
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Worlds, PartsTest, ::testing::Combine(::testing::Values("shm", "tcp"), ::testing::Values(1, 2, 3, 4, 7)),
+    [](const auto& info) { return absl::StrCat(std::get<0>(info.param), std::get<1>(info.param)); });
+
+}  // namespace
+}  // namespace lockstep::comm
