@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "comm/reduce/reduce.h"
 #include "runtime/core/clock.h"
 
 namespace lockstep::comm {

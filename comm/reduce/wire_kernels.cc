@@ -45,7 +45,7 @@ struct ToFloat16 {
         hn::Or(hn::Gt(rest, half_way), hn::And(hn::Eq(rest, half_way), hn::Eq(hn::And(quotient, one), one)));
     const V subnormal = hn::Add(quotient, hn::IfThenElseZero(up, one));
     V half = hn::IfThenElse(hn::Lt(magnitude, hn::Set(d, 0x38800000u)), subnormal, normal);
-    half = hn::IfThenElse(hn::Ge(magnitude, hn::Set(d, 0x47800000u)), hn::Set(d, 0x7c00), half);
+    half = hn::IfThenElse(hn::Gt(magnitude, hn::Set(d, 0x477fffffu)), hn::Set(d, 0x7c00), half);
     half = hn::IfThenElse(hn::Gt(magnitude, hn::Set(d, kInfinity)), hn::Set(d, 0x7e00), half);
     return hn::Or(sign, half);
   }
@@ -73,7 +73,7 @@ struct FromFloat16 {
     const V subnormal = hn::BitCast(d, hn::Mul(mantissa, hn::Set(df, 0x1p-24f)));
     V bits = hn::IfThenElse(hn::Lt(magnitude, hn::Set(d, 0x400)), subnormal, normal);
     bits =
-        hn::IfThenElse(hn::Ge(magnitude, hn::Set(d, 0x7c00)), hn::Or(shifted, hn::Set(d, kInfinity)), bits);
+        hn::IfThenElse(hn::Gt(magnitude, hn::Set(d, 0x7bff)), hn::Or(shifted, hn::Set(d, kInfinity)), bits);
     return hn::Or(sign, bits);
   }
 };

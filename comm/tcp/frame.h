@@ -24,7 +24,7 @@ struct FrameHeader {
   uint32_t header_crc;  // CRC-32C of everything above
   uint32_t flags;       // 0; room for compression
 };
-static_assert(sizeof(FrameHeader) == 64);
+static_assert(sizeof(FrameHeader) == 72);
 
 // Behind the payload, so that a sender that fails half-way can say so: the stream stays in step, and the
 // receiver hears the reason in the frame that follows.
