@@ -1,6 +1,8 @@
 #include "comm/reduce/reduce.h"
 
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <limits>
 #include <vector>
@@ -148,6 +150,46 @@ TEST(CopyTest, CopiesEveryByteAtAnyAlignment) {
       }
     }
   }
+}
+
+// The vector code against the definition (comm/reduce/half.h): all 2^16 patterns one way; the other way all
+// patterns of the bits that are kept with the ones behind them at the edges of rounding.
+template <typename Half>
+void ExpectPacksAs(Wire wire, int dropped_bits) {
+  std::vector<uint16_t> patterns(1 << 16);
+  for (size_t i = 0; i < patterns.size(); ++i) patterns[i] = static_cast<uint16_t>(i);
+  std::vector<float> values(patterns.size());
+  UnpackFrom(wire, patterns.data(), values.data(), patterns.size());
+  for (size_t i = 0; i < patterns.size(); ++i) {
+    const float want = ToFloat(Half{patterns[i]});
+    ASSERT_EQ(std::memcmp(&values[i], &want, sizeof want), 0) << i;
+  }
+  const uint32_t half_way = 1u << (dropped_bits - 1);
+  std::vector<float> in;
+  for (uint32_t kept = 0; kept < (1u << (32 - dropped_bits)); ++kept) {
+    for (const uint32_t rest : {0u, 1u, half_way - 1, half_way, half_way + 1, 2 * half_way - 1}) {
+      in.push_back(std::bit_cast<float>((kept << dropped_bits) | rest));
+    }
+  }
+  std::vector<uint16_t> out(in.size());
+  PackTo(wire, in.data(), out.data(), in.size());
+  for (size_t i = 0; i < in.size(); ++i) {
+    Half want;
+    FromFloat(in[i], want);
+    ASSERT_EQ(out[i], want.bits) << std::bit_cast<uint32_t>(in[i]);
+  }
+}
+TEST(WireTest, BFloat16) { ExpectPacksAs<BFloat16>(Wire::kBF16, 16); }
+TEST(WireTest, Float16) { ExpectPacksAs<Float16>(Wire::kF16, 13); }
+
+TEST(WireTest, RoundsEveryInputAndSum) {
+  const float a = 1 + 0x1p-9f, b = 256;  // neither a nor a + b is a bfloat16
+  const void* const in[] = {&a, &b};
+  float out;
+  ReduceProgram(2, {{0, 1}}, ReduceOp::kSum, DType::kF32, 1, Wire::kBF16).Run(in, &out, 1);
+  EXPECT_EQ(out, 256);  // 1 + 256, to even
+  ReduceProgram(1, {}, ReduceOp::kSum, DType::kF32, 1, Wire::kBF16).Run(in, &out, 1);
+  EXPECT_EQ(out, 1);
 }
 
 }  // namespace
