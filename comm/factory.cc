@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "comm/calibrate.h"
 #include "comm/engine.h"
+#include "comm/mpi/mpi_engine.h"
 #include "comm/shm/shm_engine.h"
 #include "comm/tcp/tcp_engine.h"
 
@@ -51,6 +52,12 @@ absl::StatusOr<bool> ShareMachine(Meeting& meeting, const CommunicatorOptions& o
 absl::StatusOr<std::unique_ptr<Engine>> MakeEngine(Meeting& meeting, const CommunicatorOptions& options) {
   const Deadline deadline = Deadline::After(options.connect_deadline);
   ASSIGN_OR_RETURN(const bool local, ShareMachine(meeting, options, deadline));
+  if (options.backend == "mpi") {
+    MpiOptions mpi;
+    mpi.generation = options.generation;
+    mpi.exit_patience = options.deadline;
+    return MakeMpiEngine(meeting, mpi, deadline);
+  }
   if (options.backend == "shm" && !local) {
     return ConfigError("backend shm needs all ranks on one machine, which they are not; use tcp or auto");
   }
@@ -87,7 +94,7 @@ absl::Status ChooseCostModel(Engine& engine, const CommunicatorOptions& options)
 
 }  // namespace
 
-std::vector<std::string> BackendNames() { return {"auto", "shm", "tcp"}; }
+std::vector<std::string> BackendNames() { return {"auto", "shm", "tcp", "mpi"}; }
 
 absl::StatusOr<std::unique_ptr<Communicator>> MakeCommunicator(Meeting& meeting,
                                                                const CommunicatorOptions& options) {

@@ -26,7 +26,7 @@ struct CommunicatorOptions {
   Logger* log = nullptr;   // fallbacks are named here; may be null. Borrowed for the call
 };
 
-// "auto", "shm", "tcp".
+// "auto", "shm", "tcp", "mpi".
 std::vector<std::string> BackendNames();
 
 // Collective over the meeting's ranks. A world of one gets the backend "self" whatever was asked for. Errors:

@@ -34,11 +34,13 @@ struct Halving {
   int InCore(int r) const { return r < 2 * Folded() ? r / 2 : r - Folded(); }
   int OfCore(int c) const { return c < Folded() ? 2 * c + 1 : c + Folded(); }
 
+  // A message of kNone bytes is none at all. (Null data is no sign of that: empty buffers may have none.)
+  static constexpr size_t kNone = ~size_t{0};
   absl::Status Swap(int peer, const std::byte* from, size_t send, std::byte* to, size_t recv,
                     const char* phase) const {
     const Outgoing outgoing{peer, from, send, descriptor};
     const Incoming incoming{peer, to, recv, descriptor};
-    return transport.Exchange({&outgoing, from != nullptr ? 1u : 0u}, {&incoming, to != nullptr ? 1u : 0u},
+    return transport.Exchange({&outgoing, send != kNone ? 1u : 0u}, {&incoming, recv != kNone ? 1u : 0u},
                               phase);
   }
 
@@ -66,12 +68,12 @@ struct Halving {
     const std::byte* held = in;
     const bool folds = rank < 2 * Folded();
     if (folds && rank % 2 == 0) {
-      RETURN_IF_ERROR(Swap(rank + 1, in, count * element, nullptr, 0, "fold"));
-      return Swap(rank + 1, nullptr, 0, out, count * element, "unfold");
+      RETURN_IF_ERROR(Swap(rank + 1, in, count * element, nullptr, kNone, "fold"));
+      return Swap(rank + 1, nullptr, kNone, out, count * element, "unfold");
     }
     if (folds) {
       scratch.resize(std::max(scratch.size(), count * element));
-      RETURN_IF_ERROR(Swap(rank - 1, nullptr, 0, scratch.data(), count * element, "fold"));
+      RETURN_IF_ERROR(Swap(rank - 1, nullptr, kNone, scratch.data(), count * element, "fold"));
       const void* const terms[] = {scratch.data(), in};
       add.Run(terms, out, count);
       held = out;
@@ -99,7 +101,7 @@ struct Halving {
                            out + theirs.begin * element, theirs.count() * element, "all-gather"));
     }
     if (!folds) return absl::OkStatus();
-    return Swap(rank - 1, out, count * element, nullptr, 0, "unfold");
+    return Swap(rank - 1, out, count * element, nullptr, kNone, "unfold");
   }
 };
 

@@ -1,7 +1,6 @@
 // Collectives whose parts differ in length, algorithms beside the automatic ones, 16-bit wires, and split
 // communicators, on every backend and world size, against plain loops.
 #include <algorithm>
-#include <numeric>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -9,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "comm/reduce/half.h"
 #include "gtest/gtest.h"
+#include "tests/comm/conformance_checks.h"
 #include "tests/testing/run_ranks.h"
 
 namespace lockstep::comm {
@@ -31,67 +31,6 @@ class PartsTest : public ::testing::TestWithParam<std::tuple<std::string, int>> 
   }
 };
 
-template <typename T>
-absl::Status Check(absl::string_view what, const std::vector<T>& got, const std::vector<T>& want) {
-  for (size_t i = 0; i < want.size(); ++i) {
-    if (got[i] == want[i]) continue;
-    return absl::InternalError(
-        absl::StrCat(what, ": element ", i, " of ", want.size(), " is ", got[i], ", not ", want[i]));
-  }
-  return got.size() == want.size() ? absl::OkStatus() : absl::InternalError("another length");
-}
-
-// Lengths of the ranks' parts: all kinds of unevenness, zeros among them.
-std::vector<std::vector<size_t>> Lengths(int ranks) {
-  std::vector<std::vector<size_t>> all(4, std::vector<size_t>(ranks));
-  for (int r = 0; r < ranks; ++r) {
-    all[0][r] = r;                              // the first empty
-    all[1][r] = r % 2 == 0 ? 0 : 100 + 13 * r;  // every other empty
-    all[2][r] = r == ranks - 1 ? 300'001 : 1;   // one long, in several pieces
-    all[3][r] = 0;
-  }
-  return all;
-}
-
-size_t Sum(const std::vector<size_t>& counts) {
-  return std::accumulate(counts.begin(), counts.end(), size_t{0});
-}
-size_t Before(const std::vector<size_t>& counts, int rank) {
-  return std::accumulate(counts.begin(), counts.begin() + rank, size_t{0});
-}
-int32_t Value(int rank, size_t i) { return static_cast<int32_t>((rank * 7919 + i * 31) % 1009); }
-
-template <typename T>
-Buffer Of(std::vector<T>& values) {
-  return BufferOf(absl::MakeSpan(values));
-}
-
-absl::Status CheckVForms(Communicator& comm, const std::vector<size_t>& counts, const CallOptions& o = {}) {
-  const int rank = comm.rank(), ranks = comm.size(), root = ranks / 2;
-  std::vector<int32_t> mine(counts[rank]), all(Sum(counts)), whole(Sum(counts)), got(counts[rank]);
-  for (size_t i = 0; i < mine.size(); ++i) mine[i] = Value(rank, i);
-  for (int r = 0; r < ranks; ++r) {
-    for (size_t i = 0; i < counts[r]; ++i) all[Before(counts, r) + i] = Value(r, i);
-  }
-  RETURN_IF_ERROR(comm.AllGatherV(Of(mine), Of(whole), counts, o));
-  RETURN_IF_ERROR(Check("all_gather_v", whole, all));
-
-  std::fill(whole.begin(), whole.end(), -1);
-  RETURN_IF_ERROR(comm.GatherV(Of(mine), rank == root ? Of(whole) : Buffer{}, counts, root));
-  if (rank == root) RETURN_IF_ERROR(Check("gather_v", whole, all));
-
-  RETURN_IF_ERROR(comm.ScatterV(rank == root ? Of(all) : Buffer{}, counts, Of(got), root));
-  RETURN_IF_ERROR(Check("scatter_v", got, mine));
-
-  for (size_t i = 0; i < whole.size(); ++i) whole[i] = Value(rank, i);
-  RETURN_IF_ERROR(comm.ReduceScatterV(Of(whole), counts, Of(got), ReduceOp::kSum, o));
-  for (size_t i = 0; i < mine.size(); ++i) {
-    mine[i] = 0;
-    for (int r = 0; r < ranks; ++r) mine[i] += Value(r, Before(counts, rank) + i);
-  }
-  return Check("reduce_scatter_v", got, mine);
-}
-
 TEST_P(PartsTest, PartsOfAnyLength) {
   Expect(Options(), [](Communicator& comm) -> absl::Status {
     for (const auto& counts : Lengths(comm.size())) RETURN_IF_ERROR(CheckVForms(comm, counts));
@@ -106,23 +45,7 @@ TEST_P(PartsTest, PartsOfAnyLengthRoundTheRing) {
   });
 }
 
-TEST_P(PartsTest, AllToAllOfAnyLength) {
-  Expect(Options(), [](Communicator& comm) -> absl::Status {
-    const int rank = comm.rank(), ranks = comm.size();
-    const auto length = [](int from, int to) -> size_t { return (from * 5 + to * 3) % 4 * 9001; };
-    std::vector<size_t> sends(ranks), recvs(ranks);
-    std::vector<int32_t> in, want;
-    for (int r = 0; r < ranks; ++r) {
-      sends[r] = length(rank, r);
-      recvs[r] = length(r, rank);
-      for (size_t i = 0; i < sends[r]; ++i) in.push_back(Value(rank * 16 + r, i));
-      for (size_t i = 0; i < recvs[r]; ++i) want.push_back(Value(r * 16 + rank, i));
-    }
-    std::vector<int32_t> out(want.size());
-    RETURN_IF_ERROR(comm.AllToAllV(Of(in), sends, Of(out), recvs));
-    return Check("all_to_all_v", out, want);
-  });
-}
+TEST_P(PartsTest, AllToAllOfAnyLength) { Expect(Options(), CheckAllToAllV); }
 
 TEST_P(PartsTest, CountsThatDifferAreAnErrorEverywhere) {
   if (std::get<1>(GetParam()) == 1) return;

@@ -65,6 +65,17 @@ TEST(World, SizeThreadsTransportLauncherAndTuningChangeNothing) {
   }
 }
 
+TEST(World, MpiChangesNothing) {
+  if (LOCKSTEP_HAS_MPI == 0) GTEST_SKIP() << "built without an MPI library";
+  const Workspace work;
+  const std::string config = work.WriteConfig("small", kSmallConfig);
+  const Traces alone = RunAs(work, config, {"alone", 1, {}, StartWith::kNothing});
+  for (int ranks : {2, 3}) {
+    const std::string name = "mpi-" + std::to_string(ranks);
+    EXPECT_EQ(RunAs(work, config, {name, ranks, {"execution.comm.backend=mpi"}}), alone) << name;
+  }
+}
+
 TEST(World, LanesThatAreNoPowerOfTwo) {
   const Workspace work;
   const std::string config = work.WriteConfig("small", kSmallConfig);
