@@ -31,6 +31,7 @@ class TcpEngine : public Engine {
   }
   bool UsesCostModel() const override { return true; }
   void SetCostModel(const CostModel& model) override { collectives_.SetCostModel(model); }
+  void NoteProgress() override { transport_->NoteProgress(); }
   void Interrupt(const absl::Status& reason) override { transport_->Interrupt(reason); }
   void ReportFailure(const absl::Status& reason) override { transport_->ReportFailure(reason); }
 
@@ -59,8 +60,9 @@ absl::Status Agree(Meeting& meeting, const std::string& name, const absl::Status
 
 absl::StatusOr<std::unique_ptr<Engine>> MakeTcpEngine(Meeting& meeting, const TcpOptions& options,
                                                       Deadline deadline) {
-  auto transport = std::make_unique<TcpTransport>(
-      HandshakeIdentity{meeting.rank(), options.generation, meeting.secret()}, meeting.size());
+  auto transport =
+      std::make_unique<TcpTransport>(HandshakeIdentity{meeting.rank(), options.generation, meeting.secret()},
+                                     meeting.size(), options.payload_crc);
   auto address = ListenAddress(options.loopback, options.interface);
   const absl::Status status = address.ok() ? transport->Listen(*address) : address.status();
   // Who cannot listen still comes to the meeting, so that the others hear why.
