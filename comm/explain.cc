@@ -161,15 +161,17 @@ class Comparison {
 
   std::string Differences(uint64_t sequence) const {
     std::map<std::string, std::vector<int>> callers;
-    std::vector<int> without;
+    std::string others;
     for (const auto& [number, rank] : ranks_) {
       const CallRecord* record = rank.Find(sequence);
       if (record != nullptr) callers[Describe(record->descriptor)].push_back(number);
-      if (record == nullptr && rank.At(sequence) == Stage::kNotIssued) without.push_back(number);
+      if (record == nullptr && rank.At(sequence) == Stage::kNotIssued) {
+        absl::StrAppend(&others, "  rank ", number, ": did not come so far; ", LastOf(rank), "\n");
+      }
     }
     std::string text;
     for (const auto& [what, who] : callers) absl::StrAppend(&text, "  ", Ranks(who), ": ", what, "\n");
-    if (!without.empty()) absl::StrAppend(&text, "  ", Ranks(without), ": issued none\n");
+    text += others;
     absl::StrAppend(&text, "Every rank must issue the same collectives in the same order.\n");
     return text;
   }
@@ -229,15 +231,17 @@ class Comparison {
       return absl::StrCat(Ranks(inside), inside.size() == 1 ? " waits for " : " wait for ", Ranks(awaited),
                           ".\n");
     }
-    if (inside.size() < 2) return "";
-    const auto came = [&](int a, int b) {
-      return ranks_.at(a).Find(sequence)->started < ranks_.at(b).Find(sequence)->started;
-    };
-    const auto [first, last] = std::minmax_element(inside.begin(), inside.end(), came);
-    return absl::StrCat(
-        "All of these had come to it; the last was rank ", *last, ", ",
-        Seconds(ranks_.at(*last).Find(sequence)->started - ranks_.at(*first).Find(sequence)->started),
-        " after rank ", *first, " (by the clocks of their machines).\n");
+    std::vector<std::pair<int64_t, int>>
+        came;  // also those that got through: others may have given up before
+    for (const auto& [number, rank] : ranks_) {
+      const CallRecord* record = rank.Find(sequence);
+      if (record != nullptr && record->started > 0) came.emplace_back(record->started, number);
+    }
+    if (came.size() < 2) return "";
+    const auto [first, last] = std::minmax_element(came.begin(), came.end());
+    return absl::StrCat("All of these came to it; the last was rank ", last->second, ", ",
+                        Seconds(last->first - first->first), " after rank ", first->second,
+                        " (by the clocks of their machines).\n");
   }
 
   // Messages between two ranks that were under way.

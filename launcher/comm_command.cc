@@ -186,16 +186,18 @@ void AddCommCommand(CLI::App& app, CommandContext& context) {
   auto flags = std::make_shared<CommFlags>();
   CLI::App* command = app.add_subcommand("comm", "Time and check a collective operation between ranks");
   AddExplainCommand(*command, context);
-  command->add_option("collective", flags->bench.collective, absl::StrJoin(comm::BenchCollectives(), ", "))
-      ->type_name("COLLECTIVE");
+  const CLI::Option* collective =
+      command
+          ->add_option("collective", flags->bench.collective, absl::StrJoin(comm::BenchCollectives(), ", "))
+          ->type_name("COLLECTIVE");
   AddSweepFlags(command, flags.get());
   AddOperationFlags(command, flags.get());
   AddTransportFlags(command, flags.get());
   command->footer(kFooter);
   // CLI11 calls this after the callback of `explain`, where that is what the command line names.
-  command->callback([command, flags, &context] {
+  command->callback([command, collective, flags, &context] {
     if (!command->get_subcommands().empty()) return;
-    if (flags->bench.collective.empty()) throw CLI::RequiredError("collective");
+    if (collective->count() == 0) throw CLI::RequiredError("collective");
     context.action = [flags, &context] { return BenchAsRank(*flags, &context); };
   });
 }
