@@ -299,7 +299,8 @@ TEST(TcpDamageTest, AFlippedBitIsAnErrorThatNamesTheLink) {
           const Buffer buffer = BufferOf(absl::MakeSpan(values));
           CallOptions call;
           call.algorithm = "one_shot";
-          return comm->AllReduce(buffer, buffer, ReduceOp::kSum, call);
+          RETURN_IF_ERROR(comm->AllReduce(buffer, buffer, ReduceOp::kSum, call));
+          return comm->Barrier();  // who has all that it needs hears of it here
         });
     for (const absl::Status& status : statuses) {
       EXPECT_EQ(TroubleOf(status), Trouble::kPeer) << at << status;
