@@ -48,6 +48,7 @@ void Recorder::End(uint64_t call, bool ok, Algorithm ran) {
   entry->ended = Now();
   entry->state = static_cast<uint8_t>(ok ? CallState::kDone : CallState::kFailed);
   entry->algorithm = static_cast<uint8_t>(ran);
+  __builtin_prefetch(&entries_[issued_ % kCalls], 1);  // the next call's, while there is time
 }
 
 std::vector<CallRecord> Recorder::Snapshot() const {
