@@ -7,7 +7,8 @@
 //  - Blocking calls and Start calls of one communicator run in the order in which they were issued, one at
 //    a time. Calls may come from any thread; which order two threads issue in is theirs to settle, equally on
 //    all ranks.
-//  - No call blocks longer than its deadline.
+//  - No call blocks longer than its deadline, unless ranks show that they get on with their work
+//    (NoteProgress): then it blocks until nobody has for as long as the deadline, at most ten times as long.
 //  - A failure is sticky: the call and every later one return it at once, and the peers fail too, naming the
 //    culprit. A communicator that failed is only good for being destroyed. Errors are PeerError or
 //    DeadlineError (runtime/core/status.h); a call that is wrong by itself (counts, null data) is
@@ -194,6 +195,9 @@ class Communicator {
   // Not a collective: ranks may allocate what they like, when they like. Error: ResourceExhausted.
   virtual absl::StatusOr<PeerBuffer> AllocatePeerBuffer(size_t size_bytes) = 0;
 
+  // This rank got on with its work outside of the communicator: a long step, not a hang. Cheap (two atomics
+  // and a look at the clock); from any thread.
+  virtual void NoteProgress() {}
   // Ends what is under way, here and on the peers, with `reason` (not OK), and everything after it. From any
   // thread.
   virtual void Abort(const absl::Status& reason) = 0;

@@ -11,6 +11,7 @@
 
 #include "absl/time/time.h"
 #include "comm/call.h"
+#include "comm/dump.h"
 #include "comm/plan/cost_model.h"
 #include "comm/store.h"
 #include "runtime/core/clock.h"
@@ -23,15 +24,22 @@ class CallClock {
  public:
   explicit CallClock(absl::Duration allowed) : allowed_(allowed) {}
   Deadline deadline() {
-    if (!deadline_) deadline_ = Deadline::After(allowed_);
+    if (!deadline_) {
+      begun_ = MonotonicSeconds();
+      deadline_ = Deadline::After(allowed_);
+    }
     return *deadline_;
   }
   bool Passed() { return deadline().Passed(); }
   absl::Duration allowed() const { return allowed_; }
+  absl::Duration Waited() const {
+    return deadline_ ? absl::Seconds(MonotonicSeconds() - begun_) : absl::ZeroDuration();
+  }
 
  private:
   absl::Duration allowed_;
   std::optional<Deadline> deadline_;
+  double begun_ = 0;
 };
 
 struct RunContext {
@@ -40,6 +48,8 @@ struct RunContext {
   bool background = false;     // on the progress thread: leave the core to those who compute
   uint64_t send_sequence = 0;  // of a message between two ranks: how many went from one to the other before
   uint64_t recv_sequence = 0;
+  uint64_t record = 0;               // of the flight recorder
+  Algorithm ran = Algorithm::kAuto;  // set by the engine: what it chose, where it had a choice
 };
 
 class Engine {
@@ -57,6 +67,8 @@ class Engine {
   // Engines that choose otherwise take no notice.
   virtual bool UsesCostModel() const { return false; }
   virtual void SetCostModel(const CostModel&) {}
+  // This rank got on with its work (comm/liveness.h). Cheap; from any thread, also during Run.
+  virtual void NoteProgress() {}
   // Makes a Run under way, and every later one, return `reason` soon. From any thread.
   virtual void Interrupt(const absl::Status& reason) = 0;
   // Tells the peers why this rank fails, within about half a second. No Run is under way and none follows.
@@ -71,6 +83,7 @@ struct FrontOptions {
   absl::Duration deadline = absl::Minutes(5);
   uint64_t generation = 0;
   Remake remake;  // for Split; null: refused
+  DumpOptions dump;
 };
 std::unique_ptr<Communicator> MakeFront(std::unique_ptr<Engine> engine, const FrontOptions& options);
 

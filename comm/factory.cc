@@ -1,15 +1,19 @@
 #include "comm/factory.h"
 
 #include <algorithm>
+#include <atomic>
 #include <fstream>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_join.h"
 #include "comm/calibrate.h"
 #include "comm/engine.h"
 #include "comm/mpi/mpi_engine.h"
 #include "comm/shm/shm_engine.h"
 #include "comm/tcp/tcp_engine.h"
+#include "runtime/core/file_system.h"
+#include "runtime/core/hash.h"
 
 namespace lockstep::comm {
 namespace {
@@ -75,6 +79,7 @@ absl::StatusOr<std::unique_ptr<Engine>> MakeEngine(Meeting& meeting, const Commu
   tcp.generation = options.generation;
   tcp.loopback = local;
   tcp.interface = options.interface;
+  tcp.payload_crc = options.payload_crc.value_or(!local);
   return MakeTcpEngine(meeting, tcp, deadline);
 }
 
@@ -92,6 +97,32 @@ absl::Status ChooseCostModel(Engine& engine, const CommunicatorOptions& options)
   return absl::OkStatus();
 }
 
+DumpOptions DumpOf(const Meeting& meeting, const CommunicatorOptions& options) {
+  DumpOptions dump;
+  dump.log = options.log;
+  if (options.dump_folder.empty()) return dump;
+  dump.path = JoinPath(options.dump_folder, DumpName(options.dump_rank.value_or(meeting.rank()),
+                                                     options.generation, options.dump_group));
+  // Tells nobody the secret, but tells one start's ranks from another's.
+  dump.world = absl::BytesToHexString(
+      HmacSha256(meeting.secret(), absl::StrCat("lockstep comm dump ", options.generation)).substr(0, 8));
+  return dump;
+}
+
+// Dumps of split communicators are named after the rank in the first one and the number of the split, since
+// two of them may have ranks of the same number.
+Remake RemakeOf(const Meeting& meeting, const CommunicatorOptions& options) {
+  CommunicatorOptions child = options;
+  child.dump_rank = options.dump_rank.value_or(meeting.rank());
+  auto splits = std::make_shared<std::atomic<int>>(0);
+  return [child, splits](Meeting& group) {
+    CommunicatorOptions numbered = child;
+    numbered.dump_group =
+        absl::StrCat(child.dump_group, child.dump_group.empty() ? "split-" : ".", ++*splits);
+    return MakeCommunicator(group, numbered);
+  };
+}
+
 }  // namespace
 
 std::vector<std::string> BackendNames() { return {"auto", "shm", "tcp", "mpi"}; }
@@ -103,7 +134,8 @@ absl::StatusOr<std::unique_ptr<Communicator>> MakeCommunicator(Meeting& meeting,
   ASSIGN_OR_RETURN(front.algorithm, AlgorithmFromName(options.algorithm));
   front.deadline = options.deadline;
   front.generation = options.generation;
-  front.remake = [options](Meeting& group) { return MakeCommunicator(group, options); };
+  front.dump = DumpOf(meeting, options);
+  front.remake = RemakeOf(meeting, options);
   if (meeting.size() == 1) return MakeFront(MakeSelfEngine(), front);
   auto engine = MakeEngine(meeting, options);
   if (!engine.ok()) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,9 +22,20 @@ struct CommunicatorOptions {
   absl::Duration deadline = absl::Minutes(5);           // of a call that names none
   absl::Duration connect_deadline = absl::Seconds(60);  // to bring all ranks together
   uint64_t generation = 0;  // carried by every message; a later generation never hears an earlier one
-  std::string interface;  // tcp between machines: the network interface to listen on; "": the default route's
+  // tcp between machines: the network interface to listen on, as ListenAddress takes it ("eth0,ib0",
+  // "^docker0", "10.0.0.0/8"); "": the default route's.
+  std::string interface;
+  // A CRC-32C of every frame's payload over tcp; unset: between machines, not on loopback. The same on all
+  // ranks.
+  std::optional<bool> payload_crc;
   std::string cost_model;  // CostModelText of an earlier run; "": measured at the start, in some milliseconds
-  Logger* log = nullptr;   // fallbacks are named here; may be null. Borrowed for the call
+  // Where a rank writes its last calls when the communicator fails (comm/dump.h); "": nowhere.
+  std::string dump_folder;
+  std::string dump_group;        // tells the files of split communicators apart; set by Split
+  std::optional<int> dump_rank;  // the rank in the file's name; unset: the own one. Set by Split
+  // Fallbacks and dumps are named here; may be null. Borrowed for the communicator's life, and for those that
+  // are split from it.
+  Logger* log = nullptr;
 };
 
 // "auto", "shm", "tcp", "mpi".

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "absl/time/clock.h"
+#include "comm/dump.h"
 #include "comm/plan/cost_model.h"
 #include "comm/split.h"
 #include "runtime/core/thread.h"
@@ -110,7 +112,7 @@ absl::Status Front::Prepare(Call& call, const CallOptions& o) const {
   return absl::OkStatus();
 }
 
-RunContext Front::NextContext(const Call& call, const CallOptions& o) {
+RunContext Front::NextContext(const Call& call, const CallOptions& o, bool background) {
   const absl::Duration allowed = o.deadline > absl::ZeroDuration() ? o.deadline : options_.deadline;
   RunContext context{{}, CallClock(allowed)};
   uint64_t sequence = 0;
@@ -118,12 +120,15 @@ RunContext Front::NextContext(const Call& call, const CallOptions& o) {
   if (call.to >= 0) sequence = context.send_sequence = sent_[call.to]++;
   if (call.from >= 0) sequence = context.recv_sequence = received_[call.from]++;
   context.descriptor = DescriptorOf(call, sequence, size_);
+  context.background = background;
+  context.record = recorder_.Issue(call, context.descriptor, background);
   return context;
 }
 
 absl::Status Front::RunNow(const Call& call, RunContext& context) {
   absl::Status result = engine_->Run(call, context);
   std::unique_lock<std::mutex> lock(mutex_);
+  recorder_.End(context.record, result.ok(), context.ran);
   if (result.ok() && failure_.ok()) {
     running_ = false;
     if (!queue_.empty()) wake_.notify_one();
@@ -137,10 +142,39 @@ absl::Status Front::RunNow(const Call& call, RunContext& context) {
   const auto dropped = std::exchange(queue_, {});
   lock.unlock();
   for (const auto& task : dropped) task->Finish(failure);
-  engine_->ReportFailure(failure);
+  Report(failure);
   lock.lock();
   running_ = false;
   return failure;
+}
+
+void Front::Report(const absl::Status& failure) {
+  const DumpOptions& options = options_.dump;
+  Dump dump;
+  if (!options.path.empty()) {
+    dump.failed = absl::ToUnixNanos(absl::Now());
+    std::lock_guard<std::mutex> lock(mutex_);
+    dump.calls = recorder_.issued();
+    dump.collectives = sequence_;
+    dump.records = recorder_.Snapshot();
+  }
+  engine_->ReportFailure(failure);  // the peers wait for it; the disk can wait
+  if (options.path.empty()) return;
+  dump.rank = rank_;
+  dump.size = size_;
+  dump.generation = options_.generation;
+  dump.backend = engine_->backend();
+  dump.world = options.world;
+  dump.failure = std::string(failure.message());
+  const absl::Status written = WriteDump(dump, options.path);
+  if (options.log == nullptr) return;
+  if (!written.ok()) {
+    options.log->Warning(
+        absl::StrCat("the last calls of rank ", rank_, " could not be written down: ", written.message()));
+  } else if (rank_ == 0) {
+    options.log->Warning(absl::StrCat("the ranks' last calls are in ", options.path,
+                                      " and the files beside it; `lockstep comm explain` compares them"));
+  }
 }
 
 absl::Status Front::RunBlocking(Call call, const CallOptions& o) {
@@ -154,15 +188,14 @@ absl::Status Front::RunBlocking(Call call, const CallOptions& o) {
     return task->Wait();
   }
   running_ = true;
-  RunContext context = NextContext(call, o);
+  RunContext context = NextContext(call, o, false);
   lock.unlock();
   return RunNow(call, context);
 }
 
 std::shared_ptr<Front::Task> Front::Enqueue(Call call, const CallOptions& o) {
   auto task = std::make_shared<Task>();
-  task->context = NextContext(call, o);
-  task->context.background = true;
+  task->context = NextContext(call, o, true);
   task->call = std::move(call);
   queue_.push_back(task);
   if (!progress_.joinable()) progress_ = std::thread(&Front::ProgressLoop, this);
@@ -194,6 +227,7 @@ void Front::ProgressLoop() {
     const std::shared_ptr<Task> task = std::move(queue_.front());
     queue_.pop_front();
     running_ = true;
+    recorder_.Start(task->context.record);
     lock.unlock();
     task->Finish(RunNow(task->call, task->context));
     lock.lock();
@@ -215,7 +249,7 @@ void Front::Abort(const absl::Status& reason) {
   engine_->Interrupt(cause);
   for (const auto& task : dropped) task->Finish(cause);
   if (!report) return;  // who runs will report
-  engine_->ReportFailure(cause);
+  Report(cause);
   std::lock_guard<std::mutex> lock(mutex_);
   running_ = false;
 }

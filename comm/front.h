@@ -13,6 +13,7 @@
 
 #include "comm/communicator.h"
 #include "comm/engine.h"
+#include "comm/recorder.h"
 
 namespace lockstep::comm {
 
@@ -64,6 +65,7 @@ class Front : public Communicator {
   std::unique_ptr<Work> StartBroadcast(Buffer buffer, int root, const CallOptions& o) override;
 
   absl::StatusOr<PeerBuffer> AllocatePeerBuffer(size_t size_bytes) override;
+  void NoteProgress() override { engine_->NoteProgress(); }
   void Abort(const absl::Status& reason) override;
   absl::Status status() const override;
 
@@ -77,9 +79,12 @@ class Front : public Communicator {
   std::unique_ptr<Work> Start(Call call, const CallOptions& o);
   std::shared_ptr<Task> Enqueue(Call call, const CallOptions& o);  // with mutex_ held
 
-  RunContext NextContext(const Call& call, const CallOptions& o);  // with mutex_ held: in issue order
+  // With mutex_ held: in issue order. Background: by the progress thread.
+  RunContext NextContext(const Call& call, const CallOptions& o, bool background);
   // Runs with `running_` set by the caller, and clears it. Returns the call's result.
   absl::Status RunNow(const Call& call, RunContext& context);
+  // Tells the peers of the sticky failure, then writes the dump. With `running_` set by the caller; once.
+  void Report(const absl::Status& failure);
   void ProgressLoop();
 
   const std::unique_ptr<Engine> engine_;
@@ -92,7 +97,8 @@ class Front : public Communicator {
   bool stop_ = false;
   absl::Status failure_;
   std::deque<std::shared_ptr<Task>> queue_;
-  uint64_t sequence_ = 0;                  // of the next collective
+  uint64_t sequence_ = 0;  // of the next collective
+  Recorder recorder_;
   std::vector<uint64_t> sent_, received_;  // messages so far, for each peer
   std::thread progress_;                   // started with the first Start call
 };

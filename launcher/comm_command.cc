@@ -1,14 +1,18 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "CLI/Error.hpp"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "comm/bench/comm_bench.h"
+#include "comm/explain.h"
 #include "comm/factory.h"
 #include "launcher/command.h"
 #include "launcher/rank.h"
+#include "runtime/core/file_system.h"
 #include "runtime/core/log.h"
 #include "runtime/core/names.h"
 
@@ -21,7 +25,8 @@ constexpr char kFooter[] =
     "(1e9 bytes); p50 and p99 follow in columns of their own. Flags and columns are those of nccl-tests.\n"
     "Examples:\n"
     "  mpirun -np 2 lockstep comm all_reduce -b 1K -e 256M -f 2\n"
-    "  lockstep launch -n 4 -- comm reduce_lanes -b 1M -e 16M -f 4 --backend tcp -J out.json";
+    "  lockstep launch -n 4 -- comm reduce_lanes -b 1M -e 16M -f 4 --backend tcp -J out.json\n"
+    "  lockstep comm explain RUN/comm-dump-rank-*.jsonl";
 
 struct CommFlags {
   comm::CommBenchOptions bench;
@@ -30,6 +35,7 @@ struct CommFlags {
   std::string folder;
   double deadline_seconds = 300;
   bool reuse_buffers = false;
+  bool payload_crc = false;
 };
 
 absl::Status ReadSizes(CommFlags* flags) {
@@ -47,6 +53,11 @@ absl::Status RunBench(CommFlags flags, const comm::World& world) {
   flags.communicator.algorithm = flags.bench.algorithm;
   flags.communicator.deadline = absl::Seconds(flags.deadline_seconds);
   flags.bench.fresh_buffers = !flags.reuse_buffers;
+  if (flags.payload_crc) flags.communicator.payload_crc = true;
+  if (!flags.communicator.dump_folder.empty()) {
+    const absl::Status made = RealFileSystem()->CreateFolders(flags.communicator.dump_folder);
+    if (!made.ok()) return ConfigError(absl::StrCat("--dump: ", made.message()));
+  }
   ASSIGN_OR_RETURN(const auto meeting, comm::Meet(world, {.folder = flags.folder}));
   ASSIGN_OR_RETURN(const auto communicator, comm::MakeCommunicator(*meeting, flags.communicator));
   return comm::RunCommBench(flags.bench, *communicator, std::cout);
@@ -126,9 +137,19 @@ void AddTransportFlags(CLI::App* command, CommFlags* flags) {
                    "Algorithm, by name; default: the backend's choice by size")
       ->type_name("NAME");
   command
-      ->add_option("--interface", flags->communicator.interface,
-                   "Network interface for tcp (default: as the route goes)")
-      ->type_name("NAME");
+      ->add_option(
+          "--interface", flags->communicator.interface,
+          "Network interface for tcp between machines: names (eth0,ib0), all but some (^docker0), or "
+          "networks (10.0.0.0/8); default: as the route goes")
+      ->type_name("LIST");
+  command->add_flag(
+      "--crc", flags->payload_crc,
+      "Check the data of tcp frames by CRC-32C on loopback too (between machines it always is)");
+  command
+      ->add_option(
+          "--dump", flags->communicator.dump_folder,
+          "If a rank fails, write the last calls of each into this folder, for `lockstep comm explain`")
+      ->type_name("FOLDER");
   command->add_option("--deadline", flags->deadline_seconds, "Seconds for any call")
       ->capture_default_str()
       ->type_name("S");
@@ -142,19 +163,43 @@ void AddTransportFlags(CLI::App* command, CommFlags* flags) {
       "Do not rewrite the input before each iteration (flatters: the data stays where it was read)");
 }
 
+absl::Status Explain(const std::vector<std::string>& paths) {
+  ASSIGN_OR_RETURN(const std::string text, comm::ExplainFiles(paths));
+  std::cout << text;
+  return absl::OkStatus();
+}
+
+void AddExplainCommand(CLI::App& group, CommandContext& context) {
+  auto paths = std::make_shared<std::vector<std::string>>();
+  CLI::App* command = group.add_subcommand(
+      "explain", "Say from the dumps of failed ranks which one parted from the others, and where");
+  command->add_option("dumps", *paths, "Dumps of the ranks of one run: RUN/comm-dump-rank-*.jsonl")
+      ->required()
+      ->type_name("FILE");
+  command->footer("Example:\n  lockstep comm explain RUN/comm-dump-rank-*.jsonl");
+  context.OnRun(command, [paths] { return Explain(*paths); });
+}
+
 }  // namespace
 
 void AddCommCommand(CLI::App& app, CommandContext& context) {
   auto flags = std::make_shared<CommFlags>();
   CLI::App* command = app.add_subcommand("comm", "Time and check a collective operation between ranks");
-  command->add_option("collective", flags->bench.collective, absl::StrJoin(comm::BenchCollectives(), ", "))
-      ->required()
-      ->type_name("COLLECTIVE");
+  AddExplainCommand(*command, context);
+  const CLI::Option* collective =
+      command
+          ->add_option("collective", flags->bench.collective, absl::StrJoin(comm::BenchCollectives(), ", "))
+          ->type_name("COLLECTIVE");
   AddSweepFlags(command, flags.get());
   AddOperationFlags(command, flags.get());
   AddTransportFlags(command, flags.get());
   command->footer(kFooter);
-  context.OnRun(command, [flags, &context] { return BenchAsRank(*flags, &context); });
+  // CLI11 calls this after the callback of `explain`, where that is what the command line names.
+  command->callback([command, collective, flags, &context] {
+    if (!command->get_subcommands().empty()) return;
+    if (collective->count() == 0) throw CLI::RequiredError("collective");
+    context.action = [flags, &context] { return BenchAsRank(*flags, &context); };
+  });
 }
 
 }  // namespace lockstep::launcher

@@ -26,10 +26,11 @@ struct P2pCollectives::Reduction {
   const ReductionPlan& plan;
 };
 
-absl::Status P2pCollectives::Run(const Call& call, const RunContext& context) {
+absl::Status P2pCollectives::Run(const Call& call, RunContext& context) {
   const CallDescriptor& d = context.descriptor;
   const Algorithm algorithm =
       call.algorithm == Algorithm::kAuto ? ChooseAlgorithm(call, size_, model_) : call.algorithm;
+  context.ran = algorithm;
   switch (call.kind) {
     case Collective::kBarrier:
       return Barrier(d);

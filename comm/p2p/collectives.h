@@ -26,7 +26,7 @@ class P2pCollectives {
  public:
   P2pCollectives(Transport& transport, int rank, int size)
       : transport_(transport), rank_(rank), size_(size) {}
-  absl::Status Run(const Call& call, const RunContext& context);
+  absl::Status Run(const Call& call, RunContext& context);
   // Chooses algorithms from now on; the same on all ranks.
   void SetCostModel(const CostModel& model) { model_ = model; }
   const CostModel& cost_model() const { return model_; }

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "comm/call.h"
+#include "comm/liveness.h"
 #include "runtime/core/aligned_buffer.h"
 
 namespace lockstep::comm {
@@ -55,7 +56,8 @@ struct Control {
   alignas(64) std::atomic<uint32_t> sleeping;
   std::atomic<uint32_t> state;
   std::atomic<uint32_t> events;  // changes of `pairs`; a futex
-  uint64_t cores[16];            // that the owner may run on, as bits; written before the ranks connect
+  alignas(64) ProgressWords progress;
+  uint64_t cores[16];  // that the owner may run on, as bits; written before the ranks connect
   alignas(64) CallSlot slots[2];
   alignas(64) FailureRecord failure;  // valid once state is kFailed
   alignas(64) PairSlot pairs[kMaxShmRanks];

@@ -40,6 +40,7 @@ ShmGroup::ShmGroup(int rank, std::shared_ptr<Arena> arena, std::vector<ShmLink> 
     bases_.push_back(peer == rank_ ? arena_->data() : links_[peer].mapping.data());
     controls_.push_back(reinterpret_cast<const Control*>(bases_[peer]));
   }
+  liveness_.PublishIn(&mine_->progress);
   patient_spins_ = size_ <= CoresOfAll() ? kSpinsAlone : kSpinsCrowded;
   hasty_spins_ = std::min(patient_spins_, kSpinsBackground);
 }
@@ -159,10 +160,15 @@ absl::Status ShmGroup::CheckHealth(int awaited, const char* phase) {
     return PeerError(
         absl::StrCat("rank ", awaited, " closed its communicator; still awaited in phase '", phase, "'"));
   }
-  if (context_ != nullptr && context_->clock.Passed()) {
-    return DeadlineError(absl::StrCat("rank ", awaited, " did not come to phase '", phase, "' within ",
-                                      absl::FormatDuration(context_->clock.allowed()),
-                                      "; it is alive, but stuck or in other work"));
+  for (const Control* control : controls_) {
+    liveness_.Hear(control->progress.newest.load(std::memory_order_relaxed));
+  }
+  if (context_ != nullptr && WaitIsOver(context_->clock, liveness_)) {
+    const int64_t noted = awaited < 0 ? 0 : control(awaited).progress.noted.load(std::memory_order_relaxed);
+    return DeadlineError(
+        absl::StrCat("rank ", awaited, " did not come to phase '", phase, "' within ",
+                     absl::FormatDuration(context_->clock.allowed()), "; ",
+                     DescribeProgress(noted, liveness_.newest(), context_->clock.allowed())));
   }
   return absl::OkStatus();
 }

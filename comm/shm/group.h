@@ -63,6 +63,7 @@ class ShmGroup {
   }
   void PostEvent();  // wakes peers that wait for a change of this rank's message words
 
+  void NoteProgress() { liveness_.Note(); }
   void Interrupt(const absl::Status& reason);
   void ReportFailure(const absl::Status& reason);
   // Whether some peer failed, died, or left while `awaited` (-1: nobody) is needed; or the abort, or the
@@ -102,6 +103,7 @@ class ShmGroup {
   std::vector<std::byte*> bases_;         // of all arenas; only the own one is writable
   int patient_spins_ = 0, hasty_spins_ = 0;
 
+  Liveness liveness_;
   RunContext* context_ = nullptr;
   int spins_ = 0;
   uint32_t phase_ = 0;  // barriers that this rank arrived at

@@ -52,6 +52,7 @@ class ShmEngine : public Engine, private Transport {
   absl::StatusOr<PeerBuffer> AllocatePeerBuffer(size_t size_bytes) override {
     return arena_->Allocate(size_bytes);
   }
+  void NoteProgress() override { group_.NoteProgress(); }
   void Interrupt(const absl::Status& reason) override { group_.Interrupt(reason); }
   void ReportFailure(const absl::Status& reason) override { group_.ReportFailure(reason); }
 
@@ -65,7 +66,7 @@ class ShmEngine : public Engine, private Transport {
     const ReductionPlan* plan = nullptr;
     bool everyone = true;  // every rank has an `out`
   };
-  absl::Status ReduceEverywhere(const Call& call, const RunContext& context);
+  absl::Status ReduceEverywhere(const Call& call, RunContext& context);
   absl::Status OneShot(const Reduction& reduction, const RunContext& context);
   absl::Status TwoShot(const Reduction& reduction, const RunContext& context);
   absl::Status TwoShotDirect(const Reduction& reduction, const Pointers<const std::byte*>& inputs,

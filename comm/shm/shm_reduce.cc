@@ -19,7 +19,7 @@ size_t RoundDown(size_t value, size_t step) { return std::max(step, value / step
 
 }  // namespace
 
-absl::Status ShmEngine::ReduceEverywhere(const Call& call, const RunContext& context) {
+absl::Status ShmEngine::ReduceEverywhere(const Call& call, RunContext& context) {
   const ReductionPlan& plan = plans_.For(call, size());
   Reduction reduction;
   reduction.plan = &plan;
@@ -35,6 +35,7 @@ absl::Status ShmEngine::ReduceEverywhere(const Call& call, const RunContext& con
       (call.algorithm == Algorithm::kAuto &&
        bytes * plan.most_inputs <= (group_.crowded() ? kOneShotCrowdedBytes : kOneShotAloneBytes));
   // One-shot of more than the area holds would only be a slower two-shot.
+  context.ran = one_shot && fits ? Algorithm::kOneShot : Algorithm::kTwoShot;
   return one_shot && fits ? OneShot(reduction, context) : TwoShot(reduction, context);
 }
 

@@ -13,8 +13,8 @@ uint32_t HeaderCrc(const FrameHeader& header) {
 }  // namespace
 
 FrameHeader MakeHeader(FrameKind kind, uint64_t generation, const CallDescriptor& descriptor,
-                       uint64_t payload_bytes) {
-  FrameHeader header{kMagic, kind, generation, descriptor, payload_bytes, 0, 0};
+                       uint64_t payload_bytes, uint32_t flags) {
+  FrameHeader header{kMagic, kind, generation, descriptor, payload_bytes, flags, 0};
   header.header_crc = HeaderCrc(header);
   return header;
 }
@@ -27,10 +27,12 @@ absl::Status CheckHeader(const FrameHeader& header, uint64_t generation) {
     return PeerError(absl::StrCat("is of generation ", header.generation, ", not ", generation));
   }
   const bool sound = header.kind == FrameKind::kMessage ||
+                     (header.kind == FrameKind::kPulse && header.payload_bytes == sizeof(Pulse)) ||
                      (header.kind == FrameKind::kFailure && header.payload_bytes >= sizeof(FailureNote) &&
                       header.payload_bytes <= kMaxFailureBytes) ||
                      (header.kind == FrameKind::kGoodbye && header.payload_bytes == 0);
-  return sound ? absl::OkStatus() : PeerError("sent a frame that makes no sense");
+  return sound && (header.flags & ~kFlagCrc) == 0 ? absl::OkStatus()
+                                                  : PeerError("sent a frame that makes no sense");
 }
 
 }  // namespace lockstep::comm

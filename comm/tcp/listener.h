@@ -55,10 +55,6 @@ absl::StatusOr<Fd> ConnectTcp(const std::string& endpoint, Deadline deadline, in
 // What every connection of ours is set to.
 void TuneSocket(int fd);
 
-// The address to listen on: loopback; or of the interface `name`; or, where that is empty, of the default
-// route's interface. Error: ConfigError that lists the interfaces there are.
-absl::StatusOr<std::string> ListenAddress(bool loopback, const std::string& name);
-
 }  // namespace lockstep::comm
 
 #endif  // LOCKSTEP_COMM_TCP_LISTENER_H_

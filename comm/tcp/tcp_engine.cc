@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "comm/p2p/collectives.h"
+#include "comm/tcp/interface.h"
 #include "comm/tcp/tcp_transport.h"
 
 namespace lockstep::comm {
@@ -31,6 +32,7 @@ class TcpEngine : public Engine {
   }
   bool UsesCostModel() const override { return true; }
   void SetCostModel(const CostModel& model) override { collectives_.SetCostModel(model); }
+  void NoteProgress() override { transport_->NoteProgress(); }
   void Interrupt(const absl::Status& reason) override { transport_->Interrupt(reason); }
   void ReportFailure(const absl::Status& reason) override { transport_->ReportFailure(reason); }
 
@@ -41,6 +43,7 @@ class TcpEngine : public Engine {
   const std::string where_;
 };
 
+constexpr size_t kLeastSecretBytes = 16;  // off loopback; a meeting makes 32
 // Above this, a mesh of all pairs costs more sockets than it is worth at the start.
 constexpr int kEagerRanks = 64;
 
@@ -59,10 +62,16 @@ absl::Status Agree(Meeting& meeting, const std::string& name, const absl::Status
 
 absl::StatusOr<std::unique_ptr<Engine>> MakeTcpEngine(Meeting& meeting, const TcpOptions& options,
                                                       Deadline deadline) {
-  auto transport = std::make_unique<TcpTransport>(
-      HandshakeIdentity{meeting.rank(), options.generation, meeting.secret()}, meeting.size());
+  auto transport =
+      std::make_unique<TcpTransport>(HandshakeIdentity{meeting.rank(), options.generation, meeting.secret()},
+                                     meeting.size(), options.payload_crc);
   auto address = ListenAddress(options.loopback, options.interface);
-  const absl::Status status = address.ok() ? transport->Listen(*address) : address.status();
+  absl::Status status = address.status();
+  if (!options.loopback && meeting.secret().size() < kLeastSecretBytes) {
+    status = ConfigError(
+        "tcp between machines needs a secret that the ranks share, and this meeting place gave none");
+  }
+  if (status.ok()) status = transport->Listen(*address);
   // Who cannot listen still comes to the meeting, so that the others hear why.
   ASSIGN_OR_RETURN(auto endpoints, meeting.Exchange(absl::StrCat("tcp/", options.generation),
                                                     status.ok() ? "+" + transport->endpoint()

@@ -14,8 +14,9 @@ namespace lockstep::comm {
 
 struct TcpOptions {
   uint64_t generation = 0;
-  bool loopback = true;   // all ranks share this machine: listen where nobody else can call
-  std::string interface;  // else: the network interface to listen on; "": that of the default route
+  bool loopback = true;      // all ranks share this machine: listen where nobody else can call
+  std::string interface;     // else: the network interface to listen on; "": that of the default route
+  bool payload_crc = false;  // frames carry a CRC-32C of their payload
 };
 
 // Collective over the meeting; fails or succeeds on all ranks. Connections are made when two ranks first

@@ -5,18 +5,21 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <deque>
 #include <set>
 #include <utility>
 
 #include "absl/strings/str_join.h"
+#include "runtime/core/thread.h"
 
 namespace lockstep::comm {
 namespace {
 
 constexpr absl::Duration kReportTime = absl::Milliseconds(500);
 constexpr int kLookMs = 100;  // between looks at the deadline
+constexpr auto kPulsePeriod = std::chrono::milliseconds(500);
 
 void Signal(const Fd& fd) {
   const uint64_t one = 1;
@@ -41,18 +44,21 @@ struct TcpTransport::Queues {
   bool Needs(int peer) const { return !out[peer].empty() || !in[peer].empty(); }
 };
 
-TcpTransport::TcpTransport(HandshakeIdentity self, int size)
+TcpTransport::TcpTransport(HandshakeIdentity self, int size, bool payload_crc)
     : self_(std::move(self)),
       size_(size),
+      payload_crc_(payload_crc),
       links_(size),
+      told_(size),
       wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       interrupt_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
 TcpTransport::~TcpTransport() {
+  StopPulses();
   listener_.reset();
   for (const auto& link : links_) {
     if (link == nullptr || link->sending() || link->closed()) continue;
-    link->StartSend(MakeHeader(FrameKind::kGoodbye, self_.generation, {}, 0), nullptr);
+    link->StartSend(FrameKind::kGoodbye, {}, nullptr, 0);
     link->AdvanceSend().IgnoreError();
   }
 }
@@ -93,7 +99,9 @@ absl::Status TcpTransport::Connect(int peer, Deadline deadline) {
     status = fd.status();
     if (fd.ok()) status = CallPeer(fd->get(), self_, peer, deadline, interrupt_.get());
     if (status.ok()) {
-      links_[peer] = std::make_unique<TcpLink>(*std::move(fd), self_.rank, peer, self_.generation);
+      auto link = std::make_unique<TcpLink>(*std::move(fd), self_.rank, peer, self_.generation, payload_crc_);
+      std::lock_guard<std::mutex> io(io_);
+      links_[peer] = std::move(link);
       return absl::OkStatus();
     }
     if (absl::IsCancelled(status)) return Interruption();
@@ -107,7 +115,8 @@ void TcpTransport::AdoptCallers() {
   for (auto& [peer, fd] : listener_->TakePeers()) {
     // A second connection of a peer that has one is not ours to trust more than the first.
     if (links_[peer] == nullptr) {
-      links_[peer] = std::make_unique<TcpLink>(std::move(fd), self_.rank, peer, self_.generation);
+      links_[peer] =
+          std::make_unique<TcpLink>(std::move(fd), self_.rank, peer, self_.generation, payload_crc_);
     }
   }
 }
@@ -125,11 +134,12 @@ absl::Status TcpTransport::Exchange(absl::Span<const Outgoing> sends, absl::Span
     const absl::Status status = Connect(peer, context_->clock.deadline());
     if (!status.ok()) return Annotate(status, absl::StrCat("phase '", phase, "'"));
   }
+  std::unique_lock<std::mutex> io(io_);
   while (queues.left > 0) {
     bool moved = false;
     const absl::Status status = Advance(queues, moved);
     if (!status.ok()) return Annotate(status, absl::StrCat("phase '", phase, "'"));
-    if (queues.left > 0 && !moved) RETURN_IF_ERROR(AwaitSomething(queues, phase));
+    if (queues.left > 0 && !moved) RETURN_IF_ERROR(AwaitSomething(queues, phase, io));
   }
   return absl::OkStatus();
 }
@@ -148,8 +158,7 @@ absl::Status TcpTransport::AdvanceLink(TcpLink& link, Queues& queues, bool& move
   while (!out.empty()) {
     if (!link.sending()) {
       const Outgoing& send = *out.front();
-      link.StartSend(MakeHeader(FrameKind::kMessage, self_.generation, send.descriptor, send.size_bytes),
-                     send.data);
+      link.StartSend(FrameKind::kMessage, send.descriptor, send.data, send.size_bytes);
     }
     ASSIGN_OR_RETURN(const bool some, link.AdvanceSend());
     moved = moved || some;
@@ -169,7 +178,8 @@ absl::Status TcpTransport::AdvanceLink(TcpLink& link, Queues& queues, bool& move
   return absl::OkStatus();
 }
 
-absl::Status TcpTransport::AwaitSomething(const Queues& queues, const char* phase) {
+absl::Status TcpTransport::AwaitSomething(const Queues& queues, const char* phase,
+                                          std::unique_lock<std::mutex>& io) {
   std::vector<pollfd> polled{{wake_.get(), POLLIN, 0}, {interrupt_.get(), POLLIN, 0}};
   std::vector<int> peers;
   for (int peer = 0; peer < size_; ++peer) {
@@ -183,8 +193,11 @@ absl::Status TcpTransport::AwaitSomething(const Queues& queues, const char* phas
   }
   const int left_ms = static_cast<int>(
       std::min<int64_t>(absl::ToInt64Milliseconds(context_->clock.deadline().Left()) + 1, kLookMs));
-  if (poll(polled.data(), polled.size(), left_ms) < 0 && errno != EINTR)
-    return PeerError(ErrnoText("poll", errno));
+  io.unlock();
+  const int polls = poll(polled.data(), polled.size(), left_ms);
+  const int error = errno;
+  io.lock();
+  if (polls < 0 && error != EINTR) return PeerError(ErrnoText("poll", error));
   if (interrupted_.load(std::memory_order_acquire)) return Interruption();
   if (polled[0].revents != 0) AdoptCallers();
   // Peers of this exchange are read by Advance; of the others only bad news is of interest.
@@ -194,14 +207,84 @@ absl::Status TcpTransport::AwaitSomething(const Queues& queues, const char* phas
     const auto heard = links_[peers[i]]->AdvanceRecv(nullptr, done);
     if (!heard.ok()) return Annotate(heard.status(), absl::StrCat("phase '", phase, "'"));
   }
-  if (!context_->clock.Passed()) return absl::OkStatus();
+  HearPulses();
+  return WaitIsOver(context_->clock, liveness_) ? DeadlinePassed(queues, phase) : absl::OkStatus();
+}
+
+absl::Status TcpTransport::DeadlinePassed(const Queues& queues, const char* phase) const {
+  const absl::Duration allowed = context_->clock.allowed();
   std::vector<int> awaited;
   for (int peer = 0; peer < size_; ++peer) {
     if (queues.Needs(peer)) awaited.push_back(peer);
   }
-  return DeadlineError(absl::StrCat("phase '", phase, "' was not done within ",
-                                    absl::FormatDuration(context_->clock.allowed()), "; still awaited: rank ",
-                                    absl::StrJoin(awaited, ", ")));
+  // The one that has stood still for longest is the likeliest culprit.
+  const auto noted = [&](int peer) { return links_[peer] == nullptr ? 0 : links_[peer]->noted(); };
+  const int worst =
+      *std::min_element(awaited.begin(), awaited.end(), [&](int a, int b) { return noted(a) < noted(b); });
+  const std::string state = links_[worst] == nullptr
+                                ? "it has not called"
+                                : DescribeProgress(noted(worst), liveness_.newest(), allowed);
+  return DeadlineError(absl::StrCat("phase '", phase, "' was not done within ", absl::FormatDuration(allowed),
+                                    "; still awaited: rank ", absl::StrJoin(awaited, ", "), "; of rank ",
+                                    worst, " is known: ", state));
+}
+
+void TcpTransport::NoteProgress() {
+  liveness_.Note();
+  if (!pulsing_.load(std::memory_order_relaxed)) StartPulses();
+}
+
+void TcpTransport::StartPulses() {
+  std::lock_guard<std::mutex> lock(pulse_mutex_);
+  if (pulse_stopped_ || pulsing_.exchange(true)) return;
+  pulse_ = std::thread(&TcpTransport::PulseLoop, this);
+}
+
+void TcpTransport::StopPulses() {
+  {
+    std::lock_guard<std::mutex> lock(pulse_mutex_);
+    pulse_stopped_ = true;
+  }
+  pulse_stops_.notify_all();
+  if (pulse_.joinable()) pulse_.join();
+}
+
+void TcpTransport::PulseLoop() {
+  NameThread("lockstep-pulse");
+  std::unique_lock<std::mutex> lock(pulse_mutex_);
+  while (!pulse_stops_.wait_for(lock, kPulsePeriod, [this] { return pulse_stopped_; })) {
+    lock.unlock();
+    {
+      std::lock_guard<std::mutex> io(io_);
+      HearPulses();
+      SendPulses();
+    }
+    lock.lock();
+  }
+}
+
+void TcpTransport::HearPulses() {
+  for (const auto& link : links_) {
+    if (link != nullptr) liveness_.Hear(link->newest());
+  }
+  // Who hears of others hands it on.
+  if (liveness_.newest() != 0 && !pulsing_.load(std::memory_order_relaxed)) StartPulses();
+}
+
+// Only news: ranks that all wait are silent.
+void TcpTransport::SendPulses() {
+  const int64_t now = MonotonicNanoseconds(), noted = liveness_.noted(), newest = liveness_.newest();
+  const Pulse pulse{liveness_.count(), noted == 0 ? -1 : std::max<int64_t>(now - noted, 0),
+                    newest == 0 ? -1 : std::max<int64_t>(now - newest, 0)};
+  for (int peer = 0; peer < size_; ++peer) {
+    TcpLink* const link = links_[peer].get();
+    if (link == nullptr || link->closed() || link->sending()) continue;
+    if (newest > told_[peer]) {
+      link->StartPulse(pulse);
+      told_[peer] = newest;
+    }
+    link->AdvanceSend().IgnoreError();  // what is wrong with a link is heard by who needs it
+  }
 }
 
 absl::Status TcpTransport::Interruption() {
@@ -220,10 +303,10 @@ void TcpTransport::Interrupt(const absl::Status& reason) {
 
 // Completes or voids the frames in the making, then sends every connected peer the reason.
 void TcpTransport::ReportFailure(const absl::Status& reason) {
+  StopPulses();
   FailureNote note{static_cast<int32_t>(TroubleOf(reason)), static_cast<int32_t>(reason.code())};
   std::string payload(reinterpret_cast<const char*>(&note), sizeof note);
   absl::StrAppend(&payload, reason.message().substr(0, kMaxFailureBytes - sizeof note));
-  const FrameHeader header = MakeHeader(FrameKind::kFailure, self_.generation, {}, payload.size());
   std::set<TcpLink*> voiding, telling;
   for (const auto& link : links_) {
     if (link == nullptr || link->closed()) continue;
@@ -244,7 +327,7 @@ void TcpTransport::ReportFailure(const absl::Status& reason) {
         }
         it = links->erase(it);
         if (broken || links == &telling) continue;
-        link->StartSend(header, payload.data());
+        link->StartSend(FrameKind::kFailure, {}, payload.data(), payload.size());
         telling.insert(link);
       }
     }

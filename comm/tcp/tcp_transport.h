@@ -4,12 +4,15 @@
 #define LOCKSTEP_COMM_TCP_TCP_TRANSPORT_H_
 
 #include <atomic>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "comm/engine.h"
+#include "comm/liveness.h"
 #include "comm/p2p/transport.h"
 #include "comm/tcp/link.h"
 #include "comm/tcp/listener.h"
@@ -18,7 +21,7 @@ namespace lockstep::comm {
 
 class TcpTransport : public Transport {
  public:
-  TcpTransport(HandshakeIdentity self, int size);
+  TcpTransport(HandshakeIdentity self, int size, bool payload_crc);
   ~TcpTransport() override;  // says goodbye
 
   // Listens on `address`; endpoint() is then what the others must know.
@@ -33,6 +36,9 @@ class TcpTransport : public Transport {
   absl::Status Exchange(absl::Span<const Outgoing> sends, absl::Span<const Incoming> recvs,
                         const char* phase) override;
 
+  // From any thread. From the first time on the peers are sent pulses, twice a second.
+  void NoteProgress();
+
   void Interrupt(const absl::Status& reason);
   void ReportFailure(const absl::Status& reason);
 
@@ -42,16 +48,35 @@ class TcpTransport : public Transport {
   void AdoptCallers();
   absl::Status Advance(Queues& queues, bool& moved);
   absl::Status AdvanceLink(TcpLink& link, Queues& queues, bool& moved);
-  absl::Status AwaitSomething(const Queues& queues, const char* phase);
+  absl::Status AwaitSomething(const Queues& queues, const char* phase, std::unique_lock<std::mutex>& io);
+  absl::Status DeadlinePassed(const Queues& queues, const char* phase) const;
+
+  void StartPulses();
+  void StopPulses();  // for good
+  void PulseLoop();
+  void HearPulses();  // with io_ held
+  void SendPulses();  // with io_ held
   absl::Status Interruption();
   void Wake();
 
   const HandshakeIdentity self_;
   const int size_;
+  const bool payload_crc_;
   std::vector<std::string> endpoints_;
   std::unique_ptr<TcpListener> listener_;
+  // The links and what goes over them. Exchange holds it but while it polls, so that the pulses of a rank that
+  // waits go out too; and of one that does not exchange anything.
+  std::mutex io_;
   std::vector<std::unique_ptr<TcpLink>> links_;  // by peer; null until connected
   RunContext* context_ = nullptr;
+
+  Liveness liveness_;
+  std::atomic<bool> pulsing_{false};
+  std::vector<int64_t> told_;  // by peer: the newest moment that it was sent
+  std::mutex pulse_mutex_;
+  std::condition_variable pulse_stops_;
+  bool pulse_stopped_ = false;
+  std::thread pulse_;
 
   Fd wake_;       // an eventfd: a caller was admitted, or Interrupt
   Fd interrupt_;  // an eventfd that stays readable after Interrupt

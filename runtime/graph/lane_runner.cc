@@ -153,6 +153,7 @@ absl::Status LaneRunner::Run(const LaneArgs& args, LaneResult* result) {
       return absl::CancelledError("lane: cancelled");
     }
     RETURN_IF_ERROR(RunStep(step, args));
+    if (args.on_operator_done != nullptr) (*args.on_operator_done)();
   }
   result->bad_sample = -1;
   RETURN_IF_ERROR(CheckIds(args, result));

@@ -74,6 +74,7 @@ absl::Status Evaluator::RunChunk(int64_t chunk, int thread, const ModelState& st
   args.sample_weights = batch.weights;
   args.states = state.states().data();
   args.context.positions = batch.positions;
+  args.on_operator_done = &note_progress_;
   graph::LaneResult result;
   RETURN_IF_ERROR(runners_[thread]->Run(args, &result));
   *sums++ = result.loss.sum;

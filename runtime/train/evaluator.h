@@ -2,6 +2,7 @@
 #ifndef LOCKSTEP_RUNTIME_TRAIN_EVALUATOR_H_
 #define LOCKSTEP_RUNTIME_TRAIN_EVALUATOR_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -39,6 +40,7 @@ class Evaluator {
 
   const std::shared_ptr<const graph::LaneProgram> program_;
   comm::Communicator* const communicator_;
+  const std::function<void()> note_progress_ = [this] { communicator_->NoteProgress(); };
   LaneTeam* const team_;
   std::vector<std::unique_ptr<graph::LaneRunner>> runners_;  // one a thread, made when first needed
 };

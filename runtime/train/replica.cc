@@ -133,6 +133,7 @@ graph::LaneArgs Replica::Arguments(const ModelState& state, uint64_t dropout_key
   args.sample_weights = batch.weights;
   args.states = state.states().data();
   args.state_deltas = gradient + parameter_elements_;
+  args.on_operator_done = &note_progress_;
   args.context.dropout_key = dropout_key;
   args.context.positions = batch.positions;
   return args;

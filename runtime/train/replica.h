@@ -76,6 +76,7 @@ class Replica {
 
   const std::shared_ptr<const graph::LaneProgram> program_;
   comm::Communicator* const communicator_;
+  const std::function<void()> note_progress_ = [this] { communicator_->NoteProgress(); };
   LaneTeam* const team_;
   const ReplicaOptions options_;
   const comm::LaneRange owned_;

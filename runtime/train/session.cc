@@ -78,7 +78,8 @@ absl::Status Session::Connect() {
   communicator.deadline = deadline;
   communicator.connect_deadline = deadline;
   communicator.interface = config.interface();
-  communicator.log = log_;
+  communicator.dump_folder = options_.out;
+  communicator.log = options_.log;
   ASSIGN_OR_RETURN(communicator_, comm::MakeCommunicator(*meeting, communicator));
 
   const std::string machine = BootId();

@@ -62,6 +62,19 @@ TEST(CostModelTest, TheOrderedReductionNeverGetsAnotherOrder) {
   }
 }
 
+// Ranks own different numbers of parts where the lanes do not divide by them.
+TEST(CostModelTest, AllRanksChooseTheSame) {
+  for (const int size : {3, 5, 6, 7}) {
+    for (size_t bytes = 4; bytes <= size_t{1} << 28; bytes += (bytes / 8 + 1) * 4) {
+      Call few = CallOf(Collective::kReduceLanes, bytes), many = few;
+      few.lanes = many.lanes = 16;
+      few.parts.resize(1);
+      many.parts.resize(2);
+      EXPECT_EQ(ChooseAlgorithm(few, size, kSlowNetwork), ChooseAlgorithm(many, size, kSlowNetwork)) << bytes;
+    }
+  }
+}
+
 TEST(CostModelTest, WhatCannotBeIsRefusedWithTheOnesThatCan) {
   const auto message = [](const Call& call, Algorithm algorithm, int size) {
     return std::string(CheckAlgorithm(call, algorithm, size).message());
