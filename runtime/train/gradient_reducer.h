@@ -9,8 +9,8 @@
 //
 // With a 16-bit wire (comm::Wire) parameters' gradients are rounded. REPRODUCIBLE: every leaf (a lane's
 // gradient) and every node of the tree, also those that a rank adds by itself and also where one rank owns
-// all lanes, so that the bits depend on the lanes alone, as ever. UNORDERED: a rank's sum once, then every sum
-// of two ranks. The tail (side results such as batch-norm statistics) is never rounded.
+// all lanes, so that the bits depend on the lanes alone, as ever. UNORDERED: a rank's sum once, then every
+// sum of two ranks. The tail (side results such as batch-norm statistics) is never rounded.
 #ifndef LOCKSTEP_RUNTIME_TRAIN_GRADIENT_REDUCER_H_
 #define LOCKSTEP_RUNTIME_TRAIN_GRADIENT_REDUCER_H_
 
@@ -72,8 +72,8 @@ class GradientReducer {
   // reduction.
   void BucketDone(int lane, int thread, int bucket);
 
-  // Waits for every bucket. The reduced gradient (sums over all lanes, or with `exchange` off over this rank's;
-  // tail included), valid until BeginStep. The caller may write to it.
+  // Waits for every bucket. The reduced gradient (sums over all lanes, or with `exchange` off over this
+  // rank's; tail included), valid until BeginStep. The caller may write to it.
   absl::StatusOr<float*> Finish();
 
   // Seconds that Finish has waited since the last BeginStep.

@@ -142,8 +142,8 @@ TEST(PowerSgd, IsExactForSumsOfLowRank) {
   }
 }
 
-// The warm start is a power iteration: on the same gradient it converges to the best approximation, which here
-// is nearly all of it.
+// The warm start is a power iteration: on the same gradient it converges to the best approximation, which
+// here is nearly all of it.
 TEST(PowerSgd, WarmStartConvergesToTheLargestDirections) {
   const absl::Status status = testing::RunRanks({.size = 2}, [&](auto& communicator) -> absl::Status {
     LaneTeam team(1);

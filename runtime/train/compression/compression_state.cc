@@ -96,7 +96,8 @@ void RestoreShared(const Stored& stored, const Compressor& compressor, size_t* r
   }
 }
 
-// What the log says when the state was not restored as it was. `used` and `shared`: tensors that found a place.
+// What the log says when the state was not restored as it was. `used` and `shared`: tensors that found a
+// place.
 void Report(const Stored& stored, int ranks, size_t used, size_t shared, const Compressor& compressor,
             Logger* log) {
   size_t errors = 0;

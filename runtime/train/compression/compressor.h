@@ -2,10 +2,10 @@
 //
 // With g_w the sum of rank w's lane gradients and e_w its error memory, zero at first, a step is
 //   M_w = g_w + e_w;   rank w sends C(M_w);   result = sum over w of C(M_w);   e_w = M_w - C(M_w)
-// so nothing is lost, only late: the sum of all results and of the memories is the sum of all gradients.
-// As everywhere, gradients are sums over lanes; the division by the step's weight comes after. The result has
-// the same bits on every rank; it depends on the number of ranks, on their threads as UNORDERED sums do, and on
-// nothing else.
+// so nothing is lost, only late: the sum of all results and of the memories is the sum of all gradients. As
+// everywhere, gradients are sums over lanes; the division by the step's weight comes after. The result has
+// the same bits on every rank; it depends on the number of ranks, on their threads as UNORDERED sums do,
+// and on nothing else.
 #ifndef LOCKSTEP_RUNTIME_TRAIN_COMPRESSION_COMPRESSOR_H_
 #define LOCKSTEP_RUNTIME_TRAIN_COMPRESSION_COMPRESSOR_H_
 

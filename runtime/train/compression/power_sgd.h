@@ -9,12 +9,12 @@
 //   Q_w = M_w^T P                       (so P Q_w^T is the projection of M_w on P's columns)
 //   Q = sum over w of Q_w               (an all-reduce of m r numbers)
 //   result = P Q^T;   e_w = M_w - P Q_w^T
-// The paper's averages are sums here, as our gradients are sums; P is orthonormal, so its scale is nothing. Q's
-// columns are scaled to length 1 before they serve the next step (a product of many gradients' sizes would
-// leave the range of fp32), and a column that came out as zero (a matrix of lower rank, a gradient of zeros)
-// starts again from its random beginning.
-// A matrix is compressed where (n + m) r < n m; r is at most the smaller of n and m. All matrices share the two
-// all-reduces, and what is not compressed travels with the first.
+// The paper's averages are sums here, as our gradients are sums; P is orthonormal, so its scale is nothing.
+// Q's columns are scaled to length 1 before they serve the next step (a product of many gradients' sizes
+// would leave the range of fp32), and a column that came out as zero (a matrix of lower rank, a gradient of
+// zeros) starts again from its random beginning. A matrix is compressed where (n + m) r < n m; r is at most
+// the smaller of n and m. All matrices share the two all-reduces, and what is not compressed travels with
+// the first.
 #ifndef LOCKSTEP_RUNTIME_TRAIN_COMPRESSION_POWER_SGD_H_
 #define LOCKSTEP_RUNTIME_TRAIN_COMPRESSION_POWER_SGD_H_
 

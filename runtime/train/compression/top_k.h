@@ -1,5 +1,5 @@
-// Top-k: of every matrix each rank sends its k largest elements by magnitude, as values and indices, and keeps
-// the rest for later (error feedback, compressor.h).
+// Top-k: of every matrix each rank sends its k largest elements by magnitude, as values and indices, and
+// keeps the rest for later (error feedback, compressor.h).
 //
 // A. F. Aji, K. Heafield: "Sparse Communication for Distributed Gradient Descent", EMNLP 2017,
 // arXiv:1704.05021; with memory and its convergence: S. U. Stich, J.-B. Cordonnier, M. Jaggi, "Sparsified SGD
