@@ -150,8 +150,9 @@ absl::Status AppendCompressionState(comm::Communicator& communicator, const Comp
 
 absl::Status RestoreCompressionState(comm::Communicator& communicator, const LoadedCheckpoint* checkpoint,
                                      const Compressor& compressor, Logger* log) {
-  ASSIGN_OR_RETURN(const std::string resumes, BroadcastText(communicator, checkpoint != nullptr ? "1" : "0"));
-  if (resumes == "0") return absl::OkStatus();
+  const auto resumes = BroadcastText(communicator, checkpoint != nullptr ? "resumes" : "");
+  RETURN_IF_ERROR(resumes.status());
+  if (resumes->empty()) return absl::OkStatus();
   const GradientParts& parts = compressor.parts();
   AlignedBuffer<float> memories;
   absl::Status status;
