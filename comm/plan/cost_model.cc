@@ -19,12 +19,22 @@ bool AddsInOneGo(const Call& call) { return call.dtype() == DType::kF16 || call.
 
 double Log2(int size) { return std::bit_width(static_cast<unsigned>(size - 1)); }
 
-// Bytes that one rank puts in: of all its lane parts together.
-double BytesOfRank(const Call& call) {
+// Lane parts of the rank that has most of them: what all ranks must compute alike, unlike their own number.
+size_t MostParts(int size, int lanes) {
+  if (lanes < size || (IsPowerOfTwo(size) && IsPowerOfTwo(lanes))) return 1;
+  size_t most = 1;
+  for (int rank = 0; rank < size; ++rank) {
+    most = std::max(most, MaximalSubtrees(LanesOfRank(rank, size, lanes), lanes).size());
+  }
+  return most;
+}
+
+// Bytes that one rank puts in: of all its lane parts together. The same on every rank.
+double BytesOfRank(const Call& call, int size) {
   const size_t element = SizeOf(call.dtype());
   switch (call.kind) {
     case Collective::kReduceLanes:
-      return static_cast<double>(call.out.count * element * std::max<size_t>(1, call.parts.size()));
+      return static_cast<double>(call.out.count * element * MostParts(size, call.lanes));
     case Collective::kBroadcast:
     case Collective::kAllGather:
     case Collective::kReduceScatter:
@@ -130,7 +140,7 @@ absl::Status CheckAlgorithm(const Call& call, Algorithm algorithm, int size) {
 }
 
 double PredictSeconds(const Call& call, Algorithm algorithm, int size, const CostModel& model) {
-  const Terms terms = TermsOf(call.kind, algorithm, BytesOfRank(call), size);
+  const Terms terms = TermsOf(call.kind, algorithm, BytesOfRank(call, size), size);
   const double width = call.wire == Wire::kFull || algorithm == Algorithm::kOneShot ? 1 : 0.5;
   return terms.steps * model.latency + terms.messages * model.message_seconds +
          terms.bytes * width * model.seconds_per_byte + terms.reduced * model.reduce_seconds_per_byte;
