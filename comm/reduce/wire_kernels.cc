@@ -88,11 +88,13 @@ void Pack(const float* in, uint16_t* out, size_t count, const Convert& convert) 
   for (; i + lanes <= count; i += lanes) {
     hn::StoreU(hn::TruncateTo(d16, convert(d, hn::BitCast(d, hn::LoadU(df, in + i)))), d16, out + i);
   }
-  const hn::CappedTag<uint32_t, 1> one;
-  const hn::RebindToFloat<decltype(one)> one_float;
-  for (; i < count; ++i) {
-    out[i] = static_cast<uint16_t>(hn::GetLane(convert(one, hn::BitCast(one, hn::Set(one_float, in[i])))));
-  }
+  if (i == count) return;
+  // The rest as one more whole vector: Highway 1.0.3 shifts a vector of one lane by what lies beside it, too.
+  float rest[hn::MaxLanes(d)] = {};
+  uint16_t packed[hn::MaxLanes(d)];
+  for (size_t k = 0; k < count - i; ++k) rest[k] = in[i + k];
+  hn::StoreU(hn::TruncateTo(d16, convert(d, hn::BitCast(d, hn::LoadU(df, rest)))), d16, packed);
+  for (size_t k = 0; k < count - i; ++k) out[i + k] = packed[k];
 }
 
 template <class Convert>
@@ -105,10 +107,12 @@ void Unpack(const uint16_t* in, float* out, size_t count, const Convert& convert
   for (; i + lanes <= count; i += lanes) {
     hn::StoreU(hn::BitCast(df, convert(d, hn::PromoteTo(d, hn::LoadU(d16, in + i)))), df, out + i);
   }
-  const hn::CappedTag<uint32_t, 1> one;
-  const hn::RebindToFloat<decltype(one)> one_float;
-  for (; i < count; ++i)
-    hn::StoreU(hn::BitCast(one_float, convert(one, hn::Set(one, in[i]))), one_float, out + i);
+  if (i == count) return;
+  uint16_t rest[hn::MaxLanes(d)] = {};
+  float unpacked[hn::MaxLanes(d)];
+  for (size_t k = 0; k < count - i; ++k) rest[k] = in[i + k];
+  hn::StoreU(hn::BitCast(df, convert(d, hn::PromoteTo(d, hn::LoadU(d16, rest)))), df, unpacked);
+  for (size_t k = 0; k < count - i; ++k) out[i + k] = unpacked[k];
 }
 
 void PackBFloat16(const float* in, uint16_t* out, size_t count) { Pack(in, out, count, ToBFloat16()); }

@@ -1,6 +1,7 @@
 // Reading checkpoints. A checkpoint is a folder RUN/checkpoints/step-00000100/ with
 //   model.safetensors      trained parameters and buffers (batch-norm statistics), fp32; any reader opens it
-//   optimizer.safetensors  optimizer state; the EMA of parameter X is "ema.X"
+//   optimizer.safetensors  optimizer state; the EMA of parameter X is "ema.X"; what compression keeps is
+//                          "compression. ..." (compression/compression_state.h)
 //   manifest.textproto     what must be in them (manifest.h)
 // It is complete when it has that name and a manifest: writing happens in another folder that is renamed when
 // all of it is durable (checkpoint_writer.h).
@@ -24,13 +25,14 @@ inline constexpr char kManifestName[] = "manifest.textproto";
 inline constexpr char kModelName[] = "model.safetensors";
 inline constexpr char kOptimizerName[] = "optimizer.safetensors";
 inline constexpr char kEmaPrefix[] = "ema.";
+inline constexpr char kCompressionPrefix[] = "compression.";  // of state that is no optimizer's
 
 // Everything of a run that is tensors. Names are unique over all four lists together (EMA counted with its
 // prefix).
 struct TrainTensors {
   std::vector<NamedTensor> parameters;  // trained; fp32 masters
   std::vector<NamedTensor> buffers;     // batch-norm statistics and the like
-  std::vector<NamedTensor> optimizer;   // as "adamw.m.<parameter>"; must not begin with "ema."
+  std::vector<NamedTensor> optimizer;   // as "adamw.m.<parameter>", must not begin with "ema."; compression's
   std::vector<NamedTensor> ema;         // under the parameters' own names
 };
 

@@ -90,6 +90,13 @@ int64_t InputLength(const DataConfig& data) {
   return data.synthetic().shape_size() > 0 ? data.synthetic().shape(0) : 0;
 }
 
+// Compression that compresses nothing is none: one recipe, one text.
+void DropIdleCompression(RunConfig* config) {
+  const CompressionConfig& compression = config->compression();
+  const bool full = compression.has_wire() && compression.wire() == FP32;
+  if (full || compression.method_case() == CompressionConfig::METHOD_NOT_SET) config->clear_compression();
+}
+
 // The section of the registry's model that `name` says is read is made, and what follows from the data is
 // filled in.
 void FillModel(const DataConfig& data, ModelConfig* model) {
@@ -157,6 +164,7 @@ RunConfig ResolveConfig(RunConfig config) {
     config.mutable_data()->mutable_text()->set_stride(config.data().text().length());
   }
   if (config.has_model()) FillModel(config.data(), config.mutable_model());
+  DropIdleCompression(&config);
   FillSchemaDefaults(&config);
   return config;
 }

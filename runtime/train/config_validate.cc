@@ -193,6 +193,38 @@ absl::Status CheckWorld(const RunConfig& config, int world_size) {
                                   " or more (which changes the result)"));
 }
 
+// ---- Compression
+
+// Why error feedback and REPRODUCIBLE exclude each other.
+absl::Status CheckUnordered(const RunConfig& config, absl::string_view path) {
+  if (config.reduction() == UNORDERED) return absl::OkStatus();
+  return Wrong(
+      path,
+      "needs reduction: UNORDERED: each rank compresses the sum of its own lanes and remembers what it "
+      "left out, so the bits depend on the number of ranks, which REPRODUCIBLE rules out; set reduction: "
+      "UNORDERED, or use compression { wire: BF16 }, which goes with both");
+}
+
+absl::Status CheckCompression(const RunConfig& config) {
+  const CompressionConfig& compression = config.compression();
+  switch (compression.method_case()) {
+    case CompressionConfig::kPowerSgd:
+      RETURN_IF_ERROR(FromTo("compression.power_sgd.rank", compression.power_sgd().rank(), 1, 257));
+      return CheckUnordered(config, "compression.power_sgd");
+    case CompressionConfig::kTopK:
+      RETURN_IF_ERROR(Above("compression.top_k.ratio", compression.top_k().ratio(), 0));
+      if (compression.top_k().ratio() > 1) {
+        return Wrong("compression.top_k.ratio",
+                     absl::StrCat(compression.top_k().ratio(), " is out of range; it must be at most 1"));
+      }
+      return CheckUnordered(config, "compression.top_k");
+    case CompressionConfig::kWire:
+    case CompressionConfig::METHOD_NOT_SET:
+      return absl::OkStatus();
+  }
+  return absl::OkStatus();
+}
+
 // ---- Execution
 
 absl::Status CheckExecution(const ExecutionConfig& execution) {
@@ -224,6 +256,7 @@ absl::Status ValidateConfig(const RunConfig& config, int world_size) {
   RETURN_IF_ERROR(CheckEval(config));
   if (config.precision() != FP32) return NotBuilt("precision", Precision_Name(config.precision()), "FP32");
   if (config.has_ema()) RETURN_IF_ERROR(FromTo("ema.decay", config.ema().decay(), 0, 1));
+  RETURN_IF_ERROR(CheckCompression(config));
   RETURN_IF_ERROR(CheckExecution(config.execution()));
   return CheckWorld(config, world_size);
 }

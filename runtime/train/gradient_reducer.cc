@@ -49,6 +49,7 @@ GradientReducer::GradientReducer(comm::Communicator* communicator, std::vector<B
       buckets_(std::move(buckets)),
       owned_(comm::LanesOfRank(communicator->rank(), communicator->size(), options.lanes)),
       parts_(comm::MaximalSubtrees(owned_, options.lanes)),
+      rounded_sum_(2, comm::BalancedSteps(2), comm::ReduceOp::kSum, DType::kF32, /*divisor=*/1, options.wire),
       slot_of_lane_(owned_.size(), -1) {
   for (size_t i = 0; i < buckets_.size(); ++i) {
     states_.push_back(std::make_unique<BucketState>(owned_, options.lanes));
@@ -119,10 +120,20 @@ void GradientReducer::MergeLanes(int lane, int bucket) {
     return slots_[slot_of_lane_[first_lane - owned_.begin]].data() + range.begin;
   };
   for (const comm::LaneMerge& merge : states_[bucket]->merger.Done(lane)) {
-    kernels::AddInto(absl::MakeConstSpan(at(merge.right.begin), range.size()),
-                     absl::MakeSpan(at(merge.left.begin), range.size()));
+    float* const left = at(merge.left.begin);
+    const float* const right = at(merge.right.begin);
+    if (WireOf(bucket) == comm::Wire::kFull) {
+      kernels::AddInto(absl::MakeConstSpan(right, range.size()), absl::MakeSpan(left, range.size()));
+    } else {
+      const void* const nodes[] = {left, right};
+      rounded_sum_.Run(nodes, left, range.size());  // rounds leaves, too; sums are rounded already
+    }
     Release(merge.right.begin);
   }
+}
+
+comm::Wire GradientReducer::WireOf(int bucket) const {
+  return buckets_[bucket].last_parameter < 0 ? comm::Wire::kFull : options_.wire;
 }
 
 void GradientReducer::MergeThreads(int bucket) {
@@ -146,7 +157,8 @@ void GradientReducer::MarkReady(int bucket) {
   std::lock_guard lock(issue_mutex_);
   states_[bucket]->ready = true;
   while (next_bucket_ < static_cast<int>(buckets_.size()) && states_[next_bucket_]->ready) {
-    works_.push_back(Start(next_bucket_++));
+    if (options_.exchange) works_.push_back(Start(next_bucket_));
+    ++next_bucket_;
   }
 }
 
@@ -157,6 +169,7 @@ std::unique_ptr<comm::Work> GradientReducer::Start(int bucket) {
   };
   comm::CallOptions call;
   call.algorithm = options_.algorithm;
+  call.wire = WireOf(bucket);
   if (!options_.reproducible) {
     return communicator_->StartAllReduce(buffer(0), buffer(0), comm::ReduceOp::kSum, call);
   }

@@ -6,6 +6,11 @@
 // sibling, so a rank that runs n lanes one after another keeps about log2(n) + 1 buffers (PlannedSlots).
 // UNORDERED: every thread adds its lanes into one buffer as it computes them; threads and ranks are added
 // after that.
+//
+// With a 16-bit wire (comm::Wire) parameters' gradients are rounded. REPRODUCIBLE: every leaf (a lane's
+// gradient) and every node of the tree, also those that a rank adds by itself and also where one rank owns
+// all lanes, so that the bits depend on the lanes alone, as ever. UNORDERED: a rank's sum once, then every
+// sum of two ranks. The tail (side results such as batch-norm statistics) is never rounded.
 #ifndef LOCKSTEP_RUNTIME_TRAIN_GRADIENT_REDUCER_H_
 #define LOCKSTEP_RUNTIME_TRAIN_GRADIENT_REDUCER_H_
 
@@ -18,6 +23,7 @@
 
 #include "comm/communicator.h"
 #include "comm/plan/lane_tree.h"
+#include "comm/reduce/reduce.h"
 #include "runtime/core/status.h"
 #include "runtime/train/bucket_plan.h"
 
@@ -33,6 +39,8 @@ struct GradientReducerOptions {
   int threads = 1;
   bool reproducible = true;
   std::string algorithm;  // of the communicator; "" is its default
+  comm::Wire wire = comm::Wire::kFull;
+  bool exchange = true;  // false, UNORDERED only: Finish gives the sum over this rank's lanes
 };
 
 // One object serves every step. BeginStep and Finish are called by the loop's thread; Acquire, BucketDone by
@@ -64,7 +72,8 @@ class GradientReducer {
   // reduction.
   void BucketDone(int lane, int thread, int bucket);
 
-  // Waits for every bucket. The reduced gradient (sums over all lanes, tail included), valid until BeginStep.
+  // Waits for every bucket. The reduced gradient (sums over all lanes, or with `exchange` off over this
+  // rank's; tail included), valid until BeginStep. The caller may write to it.
   absl::StatusOr<float*> Finish();
 
   // Seconds that Finish has waited since the last BeginStep.
@@ -86,6 +95,7 @@ class GradientReducer {
   void MergeLanes(int lane, int bucket);
   void MergeThreads(int bucket);
   void Release(int lane);
+  comm::Wire WireOf(int bucket) const;
   void MarkReady(int bucket);
   std::unique_ptr<comm::Work> Start(int bucket);
 
@@ -94,6 +104,7 @@ class GradientReducer {
   const std::vector<Bucket> buckets_;
   const comm::LaneRange owned_;
   const std::vector<comm::LaneRange> parts_;
+  const comm::ReduceProgram rounded_sum_;  // of two nodes, to the options' wire
 
   std::vector<std::unique_ptr<BucketState>> states_;
   std::vector<SlotState> slots_;

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "runtime/train/safetensors.h"
 
@@ -72,6 +74,9 @@ absl::Status ModelState::Load(const LoadedCheckpoint& checkpoint) {
   const TrainTensors& from = checkpoint.tensors();
   std::vector<NamedTensor> model = from.parameters;
   model.insert(model.end(), from.buffers.begin(), from.buffers.end());
+  std::vector<NamedTensor> moments;
+  std::copy_if(from.optimizer.begin(), from.optimizer.end(), std::back_inserter(moments),
+               [](const NamedTensor& tensor) { return !absl::StartsWith(tensor.name, kCompressionPrefix); });
   std::vector<NamedBuffer> model_targets, moment_targets, ema_targets;
   AppendParameters("", parameters_.span(), &model_targets);
   AppendStates(&model_targets);
@@ -80,7 +85,7 @@ absl::Status ModelState::Load(const LoadedCheckpoint& checkpoint) {
   }
   if (ema_.size() > 0) AppendParameters("", ema_.span(), &ema_targets);
   RETURN_IF_ERROR(CopyByName(checkpoint.Describe(), model, model_targets));
-  RETURN_IF_ERROR(CopyByName(checkpoint.Describe(), from.optimizer, moment_targets));
+  RETURN_IF_ERROR(CopyByName(checkpoint.Describe(), moments, moment_targets));
   return CopyByName(checkpoint.Describe(), from.ema, ema_targets);
 }
 

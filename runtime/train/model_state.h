@@ -31,8 +31,8 @@ class ModelState {
   // lacks keeps its value. Error: CheckpointError for a file that shares no name, or holds one with another
   // shape.
   absl::Status InitializeFrom(FileSystem* fs, const std::string& path, std::string* summary);
-  // Takes every tensor from a checkpoint. Error: CheckpointError listing what is missing, too much or
-  // different.
+  // Takes every tensor from a checkpoint, except compression's. Error: CheckpointError listing what is
+  // missing, too much or different.
   absl::Status Load(const LoadedCheckpoint& checkpoint);
 
   const graph::ParameterLayout& layout() const { return *layout_; }

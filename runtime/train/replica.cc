@@ -43,7 +43,9 @@ absl::StatusOr<std::unique_ptr<Replica>> Replica::Create(std::shared_ptr<const g
                                                               {.lanes = options.lanes,
                                                                .threads = team->size(),
                                                                .reproducible = options.reproducible,
-                                                               .algorithm = options.algorithm}));
+                                                               .algorithm = options.algorithm,
+                                                               .wire = options.wire,
+                                                               .exchange = options.compressor == nullptr}));
   return replica;
 }
 
@@ -75,6 +77,9 @@ absl::StatusOr<Replica::Gradient> Replica::Step(const ModelState& state, uint64_
   }
   Gradient gradient;
   ASSIGN_OR_RETURN(gradient.values, reducer_->Finish());
+  if (options_.compressor != nullptr) {
+    RETURN_IF_ERROR(options_.compressor->Reduce(*communicator_, *team_, gradient.values));
+  }
   gradient.state_deltas = gradient.values + parameter_elements_;
   gradient.lanes = results_;
   gradient.compute_seconds = computed - start;

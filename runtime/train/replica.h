@@ -14,6 +14,7 @@
 #include "comm/plan/lane_tree.h"
 #include "runtime/core/status.h"
 #include "runtime/graph/lane_program.h"
+#include "runtime/train/compression/compressor.h"
 #include "runtime/train/gradient_reducer.h"
 #include "runtime/train/lane_team.h"
 #include "runtime/train/model_state.h"
@@ -34,7 +35,9 @@ struct ReplicaOptions {
   int accumulate = 1;  // micro-batches of a lane
   bool reproducible = true;
   int64_t bucket_bytes = int64_t{4} << 20;
-  std::string algorithm;  // of the communicator
+  std::string algorithm;                // of the communicator
+  comm::Wire wire = comm::Wire::kFull;  // what gradients are rounded to on their way
+  Compressor* compressor = nullptr;     // borrowed; takes the place of the all-reduce; UNORDERED only
 };
 
 // For the loop's thread. Lane programs are pure: nothing but the reduced gradient leaves a step.

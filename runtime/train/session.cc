@@ -170,19 +170,27 @@ absl::Status Session::CheckMemory() const {
       PlannedSlots(comm::LanesOfRank(communicator_->rank(), communicator_->size(), config_.lanes()),
                    config_.lanes(), threads);
   const double activations = static_cast<double>(train_program_->arena_bytes()) * threads;
-  const double needed = flat_bytes * (copies + slots) + activations;
+  // With error feedback: a memory on every rank, and on rank 0 all of them twice while it saves.
+  const bool remembers = config_.compression().has_power_sgd() || config_.compression().has_top_k();
+  const double saved_memories = communicator_->rank() == 0 ? 2.0 * communicator_->size() : 0.0;
+  const double memories = remembers ? flat_bytes : 0;
+  const double needed = flat_bytes * (copies + slots) + activations + memories;
   const double machine =
       static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
-  if (needed * local_ranks_ <= machine) return absl::OkStatus();
+  if (needed * local_ranks_ + memories * saved_memories <= machine) return absl::OkStatus();
   constexpr double kGib = 1 << 30;
+  const std::string error_feedback =
+      remembers ? absl::StrFormat(", %.1f for what compression leaves unsent, and %.1f to save that",
+                                  memories / kGib, memories * saved_memories / kGib)
+                : "";
   return ConfigError(
       absl::StrFormat("this run needs %.1f GiB a rank (%.1f for parameters and optimizer, %.1f for %d "
                       "gradient buffers, %.1f for the "
-                      "activations of %d threads), %d ranks share this machine, and it has %.1f GiB; lower "
+                      "activations of %d threads%s), %d ranks share this machine, and it has %.1f GiB; lower "
                       "global_batch, raise "
                       "accumulate or lanes, use fewer ranks or threads, or a smaller model",
                       needed / kGib, flat_bytes * copies / kGib, flat_bytes * slots / kGib, slots,
-                      activations / kGib, threads, local_ranks_, machine / kGib));
+                      activations / kGib, threads, error_feedback, local_ranks_, machine / kGib));
 }
 
 absl::Status Session::MakeReplica() {
@@ -196,6 +204,12 @@ absl::Status Session::MakeReplica() {
   replica.accumulate = config_.accumulate();
   replica.reproducible = config_.reduction() == REPRODUCIBLE;
   replica.bucket_bytes = int64_t{1024} * config_.execution().comm().bucket_kib();
+  replica.wire = WireOf(config_.compression());
+  ASSIGN_OR_RETURN(compressor_,
+                   MakeCompressor(config_.compression(), train_program_->parameter_layout(),
+                                  static_cast<int64_t>(train_program_->state_layout().total_elements),
+                                  config_.seed(), *communicator_));
+  replica.compressor = compressor_.get();
   ASSIGN_OR_RETURN(replica_, Replica::Create(train_program_, communicator_.get(), team_.get(), replica));
   optimizer_ = std::make_unique<Optimizer>(config_.optimizer(), config_.has_ema() ? &config_.ema() : nullptr,
                                            state_->layout());

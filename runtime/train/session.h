@@ -11,6 +11,7 @@
 #include "comm/communicator.h"
 #include "runtime/train/banner.h"
 #include "runtime/train/checkpoint_writer.h"
+#include "runtime/train/compression/compressor.h"
 #include "runtime/train/evaluator.h"
 #include "runtime/train/feed.h"
 #include "runtime/train/lane_team.h"
@@ -76,6 +77,7 @@ class Session {
   std::optional<RunFolder> folder_;
   std::unique_ptr<LaneTeam> team_;
   std::unique_ptr<ModelState> state_;
+  std::unique_ptr<Compressor> compressor_;  // null: gradients travel as they are, or as 16 bits
   std::unique_ptr<Replica> replica_;
   std::unique_ptr<Evaluator> evaluator_;
   std::unique_ptr<Optimizer> optimizer_;

@@ -14,6 +14,7 @@
 #include "runtime/core/clock.h"
 #include "runtime/train/agreement.h"
 #include "runtime/train/checkpoint_folder.h"
+#include "runtime/train/compression/compression_state.h"
 #include "runtime/train/config.h"
 #include "runtime/train/event_log.h"
 #include "runtime/train/ledger.h"
@@ -102,9 +103,10 @@ absl::Status Session::CheckLineage(const Manifest& manifest) const {
 
 absl::Status Session::Resume() {
   absl::Status status;
+  std::optional<LoadedCheckpoint> checkpoint;  // on rank 0
   if (communicator_->rank() == 0) {
     status = [&]() -> absl::Status {
-      ASSIGN_OR_RETURN(const std::optional<LoadedCheckpoint> checkpoint, ChooseCheckpoint());
+      ASSIGN_OR_RETURN(checkpoint, ChooseCheckpoint());
       if (checkpoint) {
         const Manifest& manifest = checkpoint->manifest();
         RETURN_IF_ERROR(CheckLineage(manifest));
@@ -137,6 +139,11 @@ absl::Status Session::Resume() {
                      " already; choose another --out, or --resume the checkpoint of an earlier step"));
   }
   RETURN_IF_ERROR(BroadcastTensors(*communicator_, state_->Buffers()));
+  if (compressor_ != nullptr) {
+    RETURN_IF_ERROR(
+        RestoreCompressionState(*communicator_, checkpoint ? &*checkpoint : nullptr, *compressor_, log_));
+  }
+  checkpoint.reset();
 
   FeedOptions feed;
   feed.threads = team_->size();
@@ -156,6 +163,12 @@ absl::Status Session::OpenObservers() {
   log_->Info(absl::StrCat(state_->layout().parameter_elements, " parameters, ", feed_->facts().records,
                           " training records, steps ", counters_.step + 1, " to ", plan_.stop, " of ",
                           plan_.horizon, ", results in ", options_.out));
+
+  if (compressor_ != nullptr) {
+    log_->Info(absl::StrCat("gradients travel by ", compressor_->Describe()));
+  } else if (config_.compression().has_wire()) {
+    log_->Info(absl::StrCat("gradients travel as ", Precision_Name(config_.compression().wire())));
+  }
 
   const Terminal terminal = FindTerminal(STDERR_FILENO, options_.world->launcher != "none");
   ProgressOptions progress;
@@ -208,6 +221,7 @@ LoopParts Session::PartsForLoop() {
   parts.communicator = communicator_.get();
   parts.team = team_.get();
   parts.replica = replica_.get();
+  parts.compressor = compressor_.get();
   parts.evaluator = evaluator_.get();
   parts.optimizer = optimizer_.get();
   parts.state = state_.get();

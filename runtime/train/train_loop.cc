@@ -7,6 +7,7 @@
 #include "runtime/core/clock.h"
 #include "runtime/core/rng.h"
 #include "runtime/train/agreement.h"
+#include "runtime/train/compression/compression_state.h"
 #include "runtime/train/schedule.h"
 
 namespace lockstep::train {
@@ -150,9 +151,11 @@ absl::Status TrainLoop::HandleNonFinite(double loss, double norm) {
   // Once more with every tensor looked at, to say which one was first.
   const absl::Status found = parts_.replica->FindNonFinite(*parts_.state, dropout_key_, FetchForStep());
   RETURN_IF_ERROR(AgreeOnStatus(*parts_.communicator, Annotate(found, what)));
-  return NumericsError(absl::StrCat(what,
-                                    ": every tensor of every lane is finite, so their sum overflows; "
-                                    "lower the learning rate, or set optimizer.clip_norm"));
+  const bool half = parts_.config->compression().has_wire() && parts_.config->compression().wire() == FP16;
+  return NumericsError(absl::StrCat(
+      what, ": every tensor of every lane is finite, so their sum overflows",
+      half ? " (compression { wire: FP16 } ends at 65504; wire: BF16 has the range of FP32)" : "",
+      "; lower the learning rate, or set optimizer.clip_norm"));
 }
 
 FetchBatch TrainLoop::FetchForStep() {
@@ -210,6 +213,11 @@ absl::Status TrainLoop::SaveCheckpoint(bool best) {
   new_best_ = false;
   last_checkpoint_ = MonotonicSeconds();
   last_checkpoint_step_ = counters_->step;
+  TrainTensors tensors = parts_.state->Tensors();
+  if (parts_.compressor != nullptr) {
+    RETURN_IF_ERROR(AppendCompressionState(*parts_.communicator, *parts_.compressor, &error_memories_,
+                                           &tensors.optimizer));
+  }
   if (parts_.checkpoints == nullptr) return absl::OkStatus();  // another rank writes
   TraceSpan span(parts_.trace, "snapshot", counters_->step);
   Manifest manifest = parts_.manifest;
@@ -218,7 +226,7 @@ absl::Status TrainLoop::SaveCheckpoint(bool best) {
   manifest.counters = counters_->ToManifest();
   manifest.metrics = {{"loss", result_.loss}};
   for (const auto& [name, value] : result_.eval) manifest.metrics["eval." + name] = value;
-  return parts_.checkpoints->Save(std::move(manifest), parts_.state->Tensors(), best);
+  return parts_.checkpoints->Save(std::move(manifest), tensors, best);
 }
 
 }  // namespace lockstep::train

@@ -44,7 +44,8 @@ struct LoopParts {
   comm::Communicator* communicator = nullptr;
   LaneTeam* team = nullptr;
   Replica* replica = nullptr;
-  Evaluator* evaluator = nullptr;  // null: no validation
+  const Compressor* compressor = nullptr;  // null: gradients travel as they are, or as 16 bits
+  Evaluator* evaluator = nullptr;          // null: no validation
   Optimizer* optimizer = nullptr;
   ModelState* state = nullptr;
   Feed* feed = nullptr;
@@ -105,6 +106,7 @@ class TrainLoop {
   int64_t last_eval_step_ = -1;
   bool new_best_ = false;  // the last validation was the best; its checkpoint is to be marked
   std::vector<int64_t> ids_;
+  AlignedBuffer<float> error_memories_;  // of all ranks, for checkpoints; on rank 0
 };
 
 }  // namespace lockstep::train

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <vector>
 
 namespace lockstep::comm {
 namespace {
@@ -34,6 +35,26 @@ TEST(CostModelTest, FewBytesGoInFewSteps) {
     EXPECT_TRUE(large == Algorithm::kTwoShot || large == Algorithm::kRing ||
                 large == Algorithm::kHalvingDoubling || size == 2)
         << size << " " << NameOf(large);
+  }
+}
+
+// Ranks hold different numbers of lane parts, and must choose alike all the same.
+TEST(CostModelTest, TheOwnPartsDoNotDecide) {
+  for (const Wire wire : {Wire::kFull, Wire::kBF16}) {
+    for (int size = 2; size <= 8; ++size) {
+      for (size_t bytes = 4; bytes <= size_t{1} << 24; bytes += bytes / 3 + 4) {
+        Call call = CallOf(Collective::kReduceLanes, bytes);
+        call.wire = wire;
+        std::vector<Algorithm> chosen;
+        for (int rank = 0; rank < size; ++rank) {
+          call.parts.clear();
+          for (const LaneRange part : MaximalSubtrees(LanesOfRank(rank, size, call.lanes), call.lanes))
+            call.parts.push_back({part, call.out});
+          chosen.push_back(ChooseAlgorithm(call, size, kSlowNetwork));
+        }
+        EXPECT_EQ(chosen, std::vector<Algorithm>(size, chosen[0])) << size << " ranks, " << bytes << " bytes";
+      }
+    }
   }
 }
 

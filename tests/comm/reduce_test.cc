@@ -1,5 +1,6 @@
 #include "comm/reduce/reduce.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -181,6 +182,27 @@ void ExpectPacksAs(Wire wire, int dropped_bits) {
 }
 TEST(WireTest, BFloat16) { ExpectPacksAs<BFloat16>(Wire::kBF16, 16); }
 TEST(WireTest, Float16) { ExpectPacksAs<Float16>(Wire::kF16, 13); }
+
+// What does not fill a vector is converted as the rest is: the bits of an element do not depend on its place.
+TEST(WireTest, AnElementsPlaceChangesNoBit) {
+  for (const Wire wire : {Wire::kBF16, Wire::kF16}) {
+    std::vector<float> in;
+    for (uint32_t bits = 0; bits < 0x7f900000u; bits += 0x9e37 * 7) in.push_back(std::bit_cast<float>(bits));
+    std::vector<uint16_t> whole(in.size()), cut(in.size());
+    PackTo(wire, in.data(), whole.data(), in.size());
+    std::vector<float> whole_back(in.size()), cut_back(in.size());
+    UnpackFrom(wire, whole.data(), whole_back.data(), in.size());
+    for (const size_t step : {1, 3, 7}) {
+      for (size_t i = 0; i < in.size(); i += step) {
+        const size_t count = std::min(step, in.size() - i);
+        PackTo(wire, &in[i], &cut[i], count);
+        UnpackFrom(wire, &cut[i], &cut_back[i], count);
+      }
+      EXPECT_EQ(cut, whole);
+      EXPECT_EQ(std::memcmp(cut_back.data(), whole_back.data(), in.size() * sizeof(float)), 0);
+    }
+  }
+}
 
 TEST(WireTest, RoundsEveryInputAndSum) {
   const float a = 1 + 0x1p-9f, b = 256;  // neither a nor a + b is a bfloat16

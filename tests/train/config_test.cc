@@ -338,6 +338,13 @@ TEST(ValidateConfig, MissingAndContradictingFieldsAreNamed) {
       {{"optimizer.adamw.beta1=1"}, "optimizer.adamw.beta1: 1"},
       {{"optimizer.sgd.nesterov=true"}, "needs momentum"},
       {{"schedule.cosine.warmup_steps=-1"}, "schedule.cosine.warmup_steps: -1"},
+      {{"compression.power_sgd.rank=0", "reduction=UNORDERED"}, "compression.power_sgd.rank: 0"},
+      {{"compression.power_sgd.rank=999", "reduction=UNORDERED"}, "compression.power_sgd.rank: 999"},
+      {{"compression.power_sgd={}"}, "compression.power_sgd: needs reduction: UNORDERED"},
+      {{"compression.top_k={}"}, "compression.top_k: needs reduction: UNORDERED"},
+      {{"compression.top_k.ratio=0", "reduction=UNORDERED"}, "compression.top_k.ratio: 0"},
+      {{"compression.top_k.ratio=1.5", "reduction=UNORDERED"}, "compression.top_k.ratio: 1.5"},
+      {{"compression.top_k.ratio=nan", "reduction=UNORDERED"}, "compression.top_k.ratio: nan"},
       {{"execution.checkpoint.keep_last=0"}, "execution.checkpoint.keep_last: 0"},
       {{"execution.comm.deadline_seconds=0"}, "execution.comm.deadline_seconds: 0"},
   };
@@ -348,6 +355,21 @@ TEST(ValidateConfig, MissingAndContradictingFieldsAreNamed) {
   EXPECT_EQ(ExitCodeOf(ValidateConfig(config, 0)), 2);
   config.clear_model();
   EXPECT_THAT(std::string(ValidateConfig(config, 0).message()), HasSubstr("model: is required"));
+}
+
+TEST(Compression, IsPartOfTheRecipeAndItsDefaultsAreFilledIn) {
+  const auto recipe_after = [](const std::vector<std::string>& settings) {
+    RunConfig config = Digits();
+    for (const std::string& setting : settings) EXPECT_TRUE(ApplySetting(&config, setting).ok()) << setting;
+    EXPECT_TRUE(ValidateConfig(config, 0).ok());
+    return RecipeText(config);
+  };
+  EXPECT_THAT(recipe_after({"compression.wire=BF16"}), HasSubstr("wire: BF16"));
+  EXPECT_THAT(recipe_after({"compression.power_sgd={}", "reduction=UNORDERED"}), HasSubstr("rank: 4"));
+  EXPECT_THAT(recipe_after({"compression.top_k={}", "reduction=UNORDERED"}), HasSubstr("ratio: 0.01"));
+  // What compresses nothing is the recipe without it.
+  EXPECT_EQ(recipe_after({"compression={}"}), recipe_after({}));
+  EXPECT_EQ(recipe_after({"compression.wire=FP32"}), recipe_after({}));
 }
 
 TEST(LocateConfigPath, LooksInTheWorkingDirectoryThenBesideTheConfiguration) {

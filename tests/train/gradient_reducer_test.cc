@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "comm/reduce/reduce.h"
 #include "runtime/core/rng.h"
 #include "runtime/train/lane_team.h"
 #include "tests/testing/run_ranks.h"
@@ -36,10 +37,22 @@ float WholeValue(int step, int lane, int64_t i) {
   return static_cast<float>((step * 7 + lane * 5 + static_cast<int>(i)) % 64);
 }
 
-float TreeSum(comm::LaneRange node, int step, int64_t i) {
-  if (node.size() == 1) return Value(step, node.begin, i);
+// Within the range of FP16, and mostly not representable in it.
+float HalfRangeValue(int step, int lane, int64_t i) { return std::ldexp(Value(step, lane, i), -11); }
+
+float Rounded(comm::Wire wire, float value) {
+  if (wire != comm::Wire::kFull) comm::RoundTo(wire, &value, &value, 1);
+  return value;
+}
+
+// The definition: every leaf and every sum of two rounded to the wire.
+template <typename ValueFunction>
+float TreeSum(comm::LaneRange node, int step, int64_t i, const ValueFunction& value,
+              comm::Wire wire = comm::Wire::kFull) {
+  if (node.size() == 1) return Rounded(wire, value(step, node.begin, i));
   const int split = comm::SplitOf(node);
-  return TreeSum({node.begin, split}, step, i) + TreeSum({split, node.end}, step, i);
+  return Rounded(wire, TreeSum({node.begin, split}, step, i, value, wire) +
+                           TreeSum({split, node.end}, step, i, value, wire));
 }
 
 void Dawdle(std::mt19937& random) {
@@ -94,7 +107,7 @@ absl::Status RunCase(const Case& c, bool reproducible) {
       for (int64_t i = 0; i < kElements + 20; ++i) {
         float expected = 0;
         if (reproducible) {
-          expected = TreeSum({0, c.lanes}, step, i);
+          expected = TreeSum({0, c.lanes}, step, i, Value);
         } else {
           for (int lane = 0; lane < c.lanes; ++lane) expected += WholeValue(step, lane, i);
         }
@@ -131,6 +144,98 @@ TEST(GradientReducerTest, UnorderedSumsEveryLaneOnce) {
     const absl::Status status = RunCase(c, /*reproducible=*/false);
     EXPECT_TRUE(status.ok()) << status;
   }
+}
+
+absl::Status RunWireCase(const Case& c, comm::Wire wire, const std::string& backend) {
+  const testing::RunRanksOptions options{
+      .size = c.ranks,
+      .backend = c.ranks == 1 ? "auto" : backend,
+      .what = absl::StrCat(c.lanes, " lanes, ", c.ranks, " ranks, ", c.threads, " threads, ", backend)};
+  return testing::RunRanks(options, [&](comm::Communicator& communicator) -> absl::Status {
+    const comm::LaneRange owned = comm::LanesOfRank(communicator.rank(), c.ranks, c.lanes);
+    LaneTeam team(std::min(c.threads, owned.size()));
+    ASSIGN_OR_RETURN(
+        const auto reducer,
+        GradientReducer::Create(
+            &communicator, Buckets(),
+            {.lanes = c.lanes, .threads = team.size(), .reproducible = true, .algorithm = "", .wire = wire}));
+    for (int step = 0; step < 2; ++step) {
+      ASSIGN_OR_RETURN(const float* sum, RunStep(*reducer, team, owned, true, step, HalfRangeValue));
+      for (int64_t i = 0; i < kElements + 20; ++i) {
+        // The tail is no gradient and keeps all its bits.
+        const comm::Wire rounded = i < kElements ? wire : comm::Wire::kFull;
+        const float expected = TreeSum({0, c.lanes}, step, i, HalfRangeValue, rounded);
+        if (std::memcmp(&expected, &sum[i], sizeof expected) != 0) {
+          return absl::InternalError(absl::StrCat(options.what, ", step ", step, ", element ", i, ": ",
+                                                  sum[i], " is not ", expected));
+        }
+      }
+    }
+    return absl::OkStatus();
+  });
+}
+
+TEST(GradientReducerTest, RoundsEveryNodeToTheWireWhoeverAddsIt) {
+  for (const comm::Wire wire : {comm::Wire::kBF16, comm::Wire::kF16}) {
+    for (const char* backend : {"shm", "tcp"}) {
+      for (int lanes : {1, 6, 8}) {
+        for (int ranks = 1; ranks <= lanes; ranks += ranks < 4 ? 1 : 2) {
+          for (int threads = 1; threads <= 2; ++threads) {
+            const absl::Status status = RunWireCase({lanes, ranks, threads}, wire, backend);
+            EXPECT_TRUE(status.ok()) << status;
+          }
+        }
+      }
+    }
+  }
+}
+
+// UNORDERED: lanes in fp32, then the rank's sum is rounded once, also alone.
+TEST(GradientReducerTest, UnorderedRoundsARanksSumOnce) {
+  for (const comm::Wire wire : {comm::Wire::kBF16, comm::Wire::kF16}) {
+    const absl::Status status =
+        testing::RunRanks({.size = 2}, [&](comm::Communicator& communicator) -> absl::Status {
+          const comm::LaneRange owned = comm::LanesOfRank(communicator.rank(), 2, 6);
+          LaneTeam team(2);
+          ASSIGN_OR_RETURN(
+              const auto reducer,
+              GradientReducer::Create(
+                  &communicator, Buckets(),
+                  {.lanes = 6, .threads = 2, .reproducible = false, .algorithm = "", .wire = wire}));
+          ASSIGN_OR_RETURN(const float* sum, RunStep(*reducer, team, owned, false, 0, WholeValue));
+          for (int64_t i = 0; i < kElements + 20; ++i) {
+            const comm::Wire rounded = i < kElements ? wire : comm::Wire::kFull;
+            float ranks[2] = {};  // exact: small whole numbers
+            for (int lane = 0; lane < 6; ++lane) ranks[lane / 3] += WholeValue(0, lane, i);
+            const float expected = Rounded(rounded, Rounded(rounded, ranks[0]) + Rounded(rounded, ranks[1]));
+            if (sum[i] != expected)
+              return absl::InternalError(absl::StrCat("element ", i, ": ", sum[i], " is not ", expected));
+          }
+          return absl::OkStatus();
+        });
+    EXPECT_TRUE(status.ok()) << status;
+  }
+}
+
+TEST(GradientReducerTest, WithoutExchangeARankKeepsItsOwnSum) {
+  const absl::Status status =
+      testing::RunRanks({.size = 3}, [&](comm::Communicator& communicator) -> absl::Status {
+        const comm::LaneRange owned = comm::LanesOfRank(communicator.rank(), 3, 8);
+        LaneTeam team(2);
+        ASSIGN_OR_RETURN(
+            const auto reducer,
+            GradientReducer::Create(
+                &communicator, Buckets(),
+                {.lanes = 8, .threads = 2, .reproducible = false, .algorithm = "", .exchange = false}));
+        ASSIGN_OR_RETURN(const float* sum, RunStep(*reducer, team, owned, false, 0, WholeValue));
+        for (int64_t i = 0; i < kElements + 20; ++i) {
+          float expected = 0;
+          for (int lane = owned.begin; lane < owned.end; ++lane) expected += WholeValue(0, lane, i);
+          EXPECT_EQ(sum[i], expected) << i;
+        }
+        return absl::OkStatus();
+      });
+  EXPECT_TRUE(status.ok()) << status;
 }
 
 TEST(GradientReducerTest, PlansAboutLogarithmicallyManyBuffers) {
