@@ -57,6 +57,8 @@ class Engine {
   // Engines that choose otherwise take no notice.
   virtual bool UsesCostModel() const { return false; }
   virtual void SetCostModel(const CostModel&) {}
+  // Which algorithm is taken at which size, for people, where no cost model decides; "": nothing to say.
+  virtual std::string DescribeChoices() const { return ""; }
   // Makes a Run under way, and every later one, return `reason` soon. From any thread.
   virtual void Interrupt(const absl::Status& reason) = 0;
   // Tells the peers why this rank fails, within about half a second. No Run is under way and none follows.

@@ -52,6 +52,7 @@ class ShmEngine : public Engine, private Transport {
   absl::StatusOr<PeerBuffer> AllocatePeerBuffer(size_t size_bytes) override {
     return arena_->Allocate(size_bytes);
   }
+  std::string DescribeChoices() const override;
   void Interrupt(const absl::Status& reason) override { group_.Interrupt(reason); }
   void ReportFailure(const absl::Status& reason) override { group_.ReportFailure(reason); }
 

@@ -1,6 +1,7 @@
 // The reductions of ShmEngine.
 #include <algorithm>
 
+#include "comm/shm/direct_two_shot.h"
 #include "comm/shm/shm_engine.h"
 
 namespace lockstep::comm {
@@ -9,15 +10,17 @@ namespace {
 // Up to this many bytes a rank every rank reduces everything by itself: there is one barrier in place of
 // three, which is worth more where ranks share cores.
 constexpr size_t kOneShotAloneBytes = size_t{2} << 10, kOneShotCrowdedBytes = size_t{32} << 10;
-// A segment of a direct two-shot, over all shares. Small enough that a rank's results are still in the shared
-// cache when the others copy them, large enough to hide the barriers.
-constexpr size_t kSegmentBytes = size_t{1} << 20;
-// From here on all ranks' data together is far larger than the caches.
-constexpr size_t kLargeBytes = size_t{16} << 20;
 
 size_t RoundDown(size_t value, size_t step) { return std::max(step, value / step * step); }
 
 }  // namespace
+
+std::string ShmEngine::DescribeChoices() const {
+  return absl::StrCat("shared memory, ", group_.crowded() ? "more ranks than cores" : "a core for every rank",
+                      ":\n  all_reduce, reduce_lanes, reduce: one_shot, two_shot from ",
+                      (group_.crowded() ? kOneShotCrowdedBytes : kOneShotAloneBytes) + 1,
+                      " bytes (of all lane parts of a rank)\n  the others: pulled from their owners\n");
+}
 
 absl::Status ShmEngine::ReduceEverywhere(const Call& call, const RunContext& context) {
   const ReductionPlan& plan = plans_.For(call, size());
@@ -91,42 +94,16 @@ absl::Status ShmEngine::TwoShot(const Reduction& reduction, const RunContext& co
   return TwoShotDirect(reduction, inputs, results);
 }
 
-// In place is safe: only the owner of a share reads that share of the inputs, and a rank overwrites other
-// ranks' shares of its own result only after those have come to the barrier that follows their reading.
-//
-// Stores go around the caches where a peer has read the lines before: taking a line back from another core's
-// cache costs more than memory does, several times more where the cores share no cache. In place those are
-// the copied shares (their owners have just read them), otherwise the reduced ones (the peers copied them in
-// the call before).
 absl::Status ShmEngine::TwoShotDirect(const Reduction& reduction, const Pointers<const std::byte*>& inputs,
                                       const Pointers<std::byte*>& results) {
-  const size_t element = reduction.element_bytes;
-  const size_t segment = RoundDown(kSegmentBytes / element, size_t{16} * size());
-  const bool in_place = std::find(inputs.begin(), inputs.end(), results[rank()]) != inputs.end();
-  const bool large = reduction.count * element >= kLargeBytes;
-  const Stores reduced = in_place ? Stores::kCached : Stores::kStreaming;
-  const Stores copied = in_place || large ? Stores::kStreaming : Stores::kCached;
-  Pointers<const void*> at(inputs.size());
-  const auto reduce = [&](size_t begin) {
-    const Share mine = ShareOf(std::min(segment, reduction.count - begin), rank(), size());
-    const size_t offset = (begin + mine.begin) * element;
-    for (size_t i = 0; i < inputs.size(); ++i) at[i] = inputs[i] + offset;
-    reduction.plan->program->Run(at.data(), results[rank()] + offset, mine.count(), reduced);
-    group_.Arrive();
+  struct Sync {
+    ShmGroup& group;
+    void Arrive() { group.Arrive(); }
+    absl::Status Await(uint32_t behind) { return group.Await("reduce", behind); }
   };
-  if (reduction.count > 0) reduce(0);
-  for (size_t begin = 0; begin < reduction.count; begin += segment) {
-    // One segment ahead, so that a peer's short delay is not waited for.
-    const bool more = begin + segment < reduction.count;
-    if (more) reduce(begin + segment);
-    RETURN_IF_ERROR(group_.Await("reduce", more ? 1 : 0));
-    for (int k = 1; k < size(); ++k) {
-      const int peer = (rank() + k) % size();
-      const Share theirs = ShareOf(std::min(segment, reduction.count - begin), peer, size());
-      const size_t offset = (begin + theirs.begin) * element;
-      CopyBytes(results[rank()] + offset, results[peer] + offset, theirs.count() * element, copied);
-    }
-  }
+  const DirectTwoShot steps{*reduction.plan->program, inputs, results, rank(), size(), reduction.count,
+                            reduction.element_bytes};
+  RETURN_IF_ERROR(steps.Run(Sync{group_}));
   return group_.Barrier("copy");
 }
 
