@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "CLI/Error.hpp"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -92,9 +93,6 @@ absl::Status RunBound(CommFlags flags) {
 }
 
 absl::Status BenchAsRank(const CommFlags& flags, CommandContext* context) {
-  if (flags.bench.collective.empty()) {
-    return ConfigError(absl::StrCat("say which collective: ", absl::StrJoin(comm::BenchCollectives(), ", ")));
-  }
   ASSIGN_OR_RETURN(const comm::World world, BecomeRank());
   return RankStatus(RunBench(flags, world), world, context);
 }
@@ -257,9 +255,12 @@ void AddCommCommand(CLI::App& app, CommandContext& context) {
   AddSizeFlags(bound, bound_flags.get());
   bound->add_option("--ranks", bound_flags->bound_ranks, "Threads")->capture_default_str()->type_name("N");
   bound->footer(kBoundFooter);
-  // CLI11 calls a command's callback after its subcommand's.
-  context.OnRun(command, [flags, bound_flags, bound, &context] {
-    return bound->parsed() ? RunBound(*bound_flags) : BenchAsRank(*flags, &context);
+  context.OnRun(bound, [bound_flags] { return RunBound(*bound_flags); });
+  // CLI11 calls this after the callback of a subcommand, where that is what the command line names.
+  command->callback([command, flags, &context] {
+    if (!command->get_subcommands().empty()) return;
+    if (flags->bench.collective.empty()) throw CLI::RequiredError("collective");
+    context.action = [flags, &context] { return BenchAsRank(*flags, &context); };
   });
 }
 

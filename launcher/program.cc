@@ -86,11 +86,11 @@ std::string UsageError(const CLI::App& app, const CLI::ParseError& error) {
     const std::string flag = rest[0].substr(0, rest[0].find('='));
     // One letter is near to every other; only words are worth a guess.
     text = absl::StrCat("unknown flag '", flag, "'", flag.size() > 2 ? Suggestion(flag, FlagNames(*at)) : "");
-  } else if (!rest.empty() && !CommandNames(*at).empty()) {
+  } else if (!rest.empty() && at->get_require_subcommand_min() > 0) {
     text = absl::StrCat("unknown command '", rest[0], "'", Suggestion(rest[0], CommandNames(*at)));
   } else if (!rest.empty()) {
     text = absl::StrCat("unexpected argument '", rest[0], "'");
-  } else if (!CommandNames(*at).empty()) {
+  } else if (at->get_require_subcommand_min() > 0) {
     text = absl::StrCat("say which command: ", absl::StrJoin(CommandNames(*at), ", "));
   } else {
     text = error.what();
