@@ -42,7 +42,9 @@ absl::Status ShmEngine::Run(const Call& call, RunContext& context) {
     case Collective::kBarrier: {
       CallSlot slot{};
       slot.descriptor = context.descriptor;
-      return group_.Begin(slot, 0);
+      RETURN_IF_ERROR(group_.Begin(slot, 0));
+      group_.PrepareNext();
+      return absl::OkStatus();
     }
     case Collective::kAllReduce:
     case Collective::kReduceLanes:

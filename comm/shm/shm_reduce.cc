@@ -64,6 +64,7 @@ absl::Status ShmEngine::OneShot(const Reduction& reduction, const RunContext& co
     inputs[i] = group_.At(input.owner, area + input.index * bytes, bytes);
   }
   reduction.plan->program->Run(inputs.data(), reduction.out, reduction.count);
+  group_.PrepareNext();
   return absl::OkStatus();
 }
 
@@ -142,14 +143,21 @@ absl::Status ShmEngine::TwoShotStaged(const Reduction& reduction,
         at[i] = group_.At(owner, area_in + (index * n + mine.begin) * element, mine.count() * element);
       }
     }
-    std::byte* shown = group_.At(rank(), area_out, kStageBytes);
-    reduction.plan->program->Run(at.data(), shown + mine.begin * element, mine.count(),
-                                 StagedStores(n * element));
+    std::byte* const shown = group_.At(rank(), area_out, kStageBytes) + mine.begin * element;
+    auto* const out = static_cast<std::byte*>(reduction.out);
+    if (out == nullptr) {
+      reduction.plan->program->Run(at.data(), shown, mine.count(), StagedStores(n * element));
+    } else {
+      // The own share goes to its place and is shown from the cache; nobody else reads it where it was.
+      std::byte* const own = out + (begin + mine.begin) * element;
+      reduction.plan->program->Run(at.data(), own, mine.count());
+      CopyBytes(shown, own, mine.count() * element, StagedStores(n * element));
+    }
     RETURN_IF_ERROR(group_.Barrier("reduce"));
-    for (int k = 0; k < size() && reduction.out != nullptr; ++k) {
+    for (int k = 1; k < size() && out != nullptr; ++k) {
       const int peer = (rank() + k) % size();
       const Share theirs = ShareOf(n, peer, size());
-      CopyBytes(static_cast<std::byte*>(reduction.out) + (begin + theirs.begin) * element,
+      CopyBytes(out + (begin + theirs.begin) * element,
                 group_.At(peer, area_out + theirs.begin * element, theirs.count() * element),
                 theirs.count() * element);
     }

@@ -63,7 +63,7 @@ ours() {
   done
 }
 
-# measure SYSTEM RANKS SWEEPS...
+# measure SYSTEM RANKS SWEEPS...: appends "system part:ranks bytes microseconds" to the raw figures.
 measure() {
   local system=$1 ranks=$2
   shift 2
@@ -92,7 +92,7 @@ measure() {
         --master-addr 127.0.0.1 --master-port "$((20000 + RANDOM % 20000))" scripts/bench/peers/gloo_allreduce.py "$@"
       ;;
     sockets) "$peers/sockets" "$@" ;;
-  esac 2>>"$scratch/errors" </dev/null | awk -v key="$system $ranks" 'NF == 2 {print key, $1, $2}' >>"$scratch/raw" || {
+  esac 2>>"$scratch/errors" </dev/null | awk -v key="$system $part:$ranks" 'NF == 2 {print key, $1, $2}' >>"$scratch/raw" || {
     cat "$scratch/errors" >&2
     die "$system failed with $ranks ranks (see above)"
   }
@@ -114,8 +114,7 @@ run_part() {
   local system ranks
   case $1 in
     two) for system in $(available shm bound openmpi plain mpich lanes gloo); do measure "$system" 2 "${sweeps[@]}"; done ;;
-    tcp) for system in $(available tcp sockets openmpi-tcp); do measure "$system" 2 "${large[@]}"; done
-      $has_gloo && [[ " ${parts[*]} " != *" two "* ]] && measure gloo 2 "${large[@]}" ;;
+    tcp) for system in $(available tcp sockets openmpi-tcp gloo); do measure "$system" 2 "${large[@]}"; done ;;
     four) for system in $(available shm openmpi lanes mpich plain); do measure "$system" 4 "${few[@]}"; done ;;
     lanes) for ranks in 2 3 4 5 6 7; do for system in shm lanes; do measure "$system" "$ranks" "${middle[@]}"; done; done ;;
     *) die "no part '$1'; parts: two tcp four lanes" ;;
@@ -130,21 +129,21 @@ for ((round = 1; round <= rounds; ++round)); do
     run_part "$part"
   done
 done
-# "system ranks bytes microseconds": medians over the rounds.
+# "system part:ranks bytes microseconds": medians over the rounds.
 sort -k1,3 -s "$scratch/raw" | awk '
   function flush() { if (n) { asort_(); print key, (n % 2 ? v[(n + 1) / 2] : (v[n / 2] + v[n / 2 + 1]) / 2) } n = 0 }
   function asort_(  i, j, t) { for (i = 2; i <= n; ++i) for (j = i; j > 1 && v[j - 1] > v[j]; --j) { t = v[j]; v[j] = v[j - 1]; v[j - 1] = t } }
   { k = $1 " " $2 " " $3; if (k != key) { flush(); key = k } v[++n] = $4 }
   END { flush() }' >"$scratch/medians"
 
-# table RANKS SYSTEMS...: GB/s of payload; microseconds below 1 KiB.
+# table PART:RANKS SYSTEMS...: GB/s of payload; microseconds below 1 KiB.
 table() {
-  local ranks=$1
+  local part=$1
   shift
-  awk -v ranks="$ranks" -v names="$*" '
+  awk -v part="$part" -v names="$*" '
     function size(b) { return b >= 1048576 ? b / 1048576 " MiB" : b >= 1024 ? b / 1024 " KiB" : b " B" }
     function number(x) { return x >= 100 ? sprintf("%.0f", x) : x >= 10 ? sprintf("%.1f", x) : sprintf(x < 0.1 ? "%.4f" : "%.2f", x) }
-    $2 == ranks { us[$1, $3] = $4; seen[$1] = 1; sizes[$3] = 1 }
+    $2 == part { us[$1, $3] = $4; seen[$1] = 1; sizes[$3] = 1 }
     END {
       n = split(names, wanted, " ")
       line = "| bytes |"; rule = "|---|"
@@ -161,21 +160,39 @@ table() {
     }' "$scratch/medians"
 }
 
-# target WANTED RANKS OURS FROM_BYTES TEXT PEERS...: at every size from FROM_BYTES on, the fastest of PEERS takes at
+# lanes_table: GB/s of all_reduce / of reduce_lanes, a column for every number of ranks.
+lanes_table() {
+  awk '
+    function size(b) { return b >= 1048576 ? b / 1048576 " MiB" : b / 1024 " KiB" }
+    split($2, at, ":") && at[1] == "lanes" { us[$1, at[2], $3] = $4; sizes[$3] = 1 }
+    END {
+      line = "| bytes |"; rule = "|---|"
+      for (ranks = 2; ranks <= 7; ++ranks) { line = line " " ranks " ranks |"; rule = rule "---|" }
+      print line; print rule
+      for (b = 1; b <= 2 ^ 40; b *= 2) if (b in sizes) {
+        line = "| " size(b) " |"
+        for (ranks = 2; ranks <= 7; ++ranks)
+          line = line sprintf(" %.2f / %.2f |", b / us["shm", ranks, b] / 1000, b / us["lanes", ranks, b] / 1000)
+        print line
+      }
+    }' "$scratch/medians"
+}
+
+# target WANTED PART:RANKS OURS FROM_BYTES TEXT PEERS...: at every size from FROM_BYTES on, the fastest of PEERS takes at
 # least WANTED times as long as OURS.
 target() {
-  local wanted=$1 ranks=$2 mine=$3 from=$4 text=$5
+  local wanted=$1 part=$2 mine=$3 from=$4 text=$5
   shift 5
-  awk -v wanted="$wanted" -v ranks="$ranks" -v mine="$mine" -v from="$from" -v text="$text" -v names="$*" '
+  awk -v wanted="$wanted" -v part="$part" -v mine="$mine" -v from="$from" -v text="$text" -v names="$*" '
     function size(b) { return b >= 1048576 ? b / 1048576 " MiB" : b >= 1024 ? b / 1024 " KiB" : b " B" }
     BEGIN { n = split(names, list, " "); for (i = 1; i <= n; ++i) peer[list[i]] = 1 }
-    $2 != ranks || $3 < from { next }
+    $2 != part || $3 < from { next }
     $1 == mine { ours[$3] = $4 }
     $1 in peer { if (!($3 in best) || $4 < best[$3]) best[$3] = $4 }
     END {
       for (b in ours) if (b in best) { r = best[b] / ours[b]; if (worst == "" || r < worst) { worst = r; at = b } }
       if (worst == "") exit
-      printf "- %s: %s, %.2fx at least (at %s), wanted %gx\n", worst >= wanted ? "met" : "missed", text, worst, size(at), wanted
+      printf "- %s: %s, %.2fx at least (at %s), wanted %gx\n", (worst >= wanted ? "met" : "missed"), text, worst, size(at), wanted
     }' "$scratch/medians"
 }
 
@@ -183,43 +200,41 @@ has_part() { [[ " ${parts[*]} " == *" $1 "* ]]; }
 echo "$(machine); medians of $rounds rounds; GB/s of payload (algbw), in-place sum of floats, buffers rewritten"
 if has_part two; then
   printf '\n2 ranks on one machine\n\n'
-  table 2 shm lanes plain bound openmpi mpich gloo
+  table two:2 shm lanes plain bound openmpi mpich gloo
 fi
 if has_part tcp; then
   printf '\n2 ranks, tcp over loopback\n\n'
-  table 2 tcp sockets openmpi-tcp gloo
+  table tcp:2 tcp sockets openmpi-tcp gloo
 fi
 if has_part four; then
   printf '\n4 ranks on %s cores\n\n' "$(cores)"
-  table 4 shm lanes plain openmpi mpich
+  table four:4 shm lanes plain openmpi mpich
 fi
 if has_part lanes; then
-  printf '\nreduce_lanes (8 lanes) beside all_reduce, over shared memory\n'
-  for ranks in 2 3 4 5 6 7; do
-    printf '\n%s ranks\n\n' "$ranks"
-    table "$ranks" shm lanes
-  done
+  printf '\nall_reduce / reduce_lanes (8 lanes), over shared memory\n\n'
+  lanes_table
 fi
 printf '\nTargets (the worst size decides)\n\n'
 if has_part two; then
   for system in shm lanes; do
-    target 1.5 2 "$system" 1024 "2 ranks, $system over the best peer" openmpi mpich gloo
-    target 4 2 "$system" 67108864 "2 ranks, $system over Open MPI from 64 MiB" openmpi
-    target 10 2 "$system" 1048576 "2 ranks, $system over Gloo from 1 MiB" gloo
-    target 0.85 2 "$system" 16777216 "2 ranks, $system of the unsynchronised bound from 16 MiB" bound
+    target 1.5 two:2 "$system" 1024 "2 ranks, $system over the best peer" openmpi mpich gloo
+    target 4 two:2 "$system" 67108864 "2 ranks, $system over Open MPI from 64 MiB" openmpi
+    target 10 two:2 "$system" 1048576 "2 ranks, $system over Gloo from 1 MiB" gloo
+    target 0.85 two:2 "$system" 16777216 "2 ranks, $system of the unsynchronised bound from 16 MiB" bound
   done
-  target 1.3 2 plain 1 "2 ranks, ordinary buffers over the best peer" openmpi mpich gloo
-  awk '$1 == "shm" && $2 == 2 && $3 == 8 {printf "- %s: 2 ranks, all_reduce of 8 bytes, %.2f us, wanted below 2\n", $4 < 2 ? "met" : "missed", $4}' \
-    "$scratch/medians"
+  target 1.3 two:2 plain 1 "2 ranks, ordinary buffers over the best peer" openmpi mpich gloo
+  awk '$1 == "shm" && $2 == "two:2" && $3 == 8 {
+      printf "- %s: 2 ranks, all_reduce of 8 bytes, %.2f us, wanted below 2\n", ($4 < 2 ? "met" : "missed"), $4
+    }' "$scratch/medians"
 fi
 if has_part tcp; then
-  target 2 2 tcp 1048576 "2 ranks, tcp over Gloo from 1 MiB" gloo
-  target 1 2 tcp 1048576 "2 ranks, tcp over Open MPI's tcp from 1 MiB" openmpi-tcp
-  target 0.8 2 tcp 1048576 "2 ranks, tcp of a bare exchange over two sockets from 1 MiB" sockets
+  target 2 tcp:2 tcp 1048576 "2 ranks, tcp over Gloo from 1 MiB" gloo
+  target 1 tcp:2 tcp 1048576 "2 ranks, tcp over Open MPI's tcp from 1 MiB" openmpi-tcp
+  target 0.8 tcp:2 tcp 1048576 "2 ranks, tcp of a bare exchange over two sockets from 1 MiB" sockets
 fi
 if has_part four; then
-  for system in shm lanes; do target 3 4 "$system" 1 "4 ranks, $system over Open MPI" openmpi; done
+  for system in shm lanes; do target 3 four:4 "$system" 1 "4 ranks, $system over Open MPI" openmpi; done
 fi
 if has_part lanes; then
-  target 0.625 3 lanes 1024 "3 ranks, reduce_lanes of all_reduce's speed (1.6x slower at most)" shm
+  target 0.625 lanes:3 lanes 1024 "3 ranks, reduce_lanes of all_reduce's speed (1.6x slower at most)" shm
 fi
