@@ -44,7 +44,7 @@ middle=(1024 65536 8 100 1048576 16777216 4 10)
 
 openmpi=(mpirun.openmpi --oversubscribe)
 command -v mpirun.openmpi >/dev/null || openmpi=(mpirun --oversubscribe)
-pinned() { if [ "$1" -le "$(cores)" ]; then echo --bind-to core; else echo --bind-to none; fi; }
+choose_binding() { if [ "$1" -le "$(cores)" ]; then bind=(--bind-to core); else bind=(--bind-to none); fi; }
 
 # ours RANKS ARGUMENTS... -- SWEEPS: "bytes microseconds" of `lockstep comm`.
 ours() {
@@ -56,17 +56,17 @@ ours() {
   done
   shift
   while [ $# -gt 0 ]; do
-    # shellcheck disable=SC2046  # two words
-    "${openmpi[@]}" $(pinned "$ranks") -np "$ranks" "$lockstep" comm "${arguments[@]}" --in-place -c 0 -a 3 -b "$1" -e "$2" \
-      -f "$3" -n "$4" 2>"$scratch/log" | awk '!/^#/ {print $1, $16}'
+    "${openmpi[@]}" "${bind[@]}" -np "$ranks" "$lockstep" comm "${arguments[@]}" --in-place -c 0 -a 3 -b "$1" -e "$2" \
+      -f "$3" -n "$4" | awk '!/^#/ {print $1, $16}' || return 1
     shift 4
   done
 }
 
 # measure SYSTEM RANKS SWEEPS...: appends "system part:ranks bytes microseconds" to the raw figures.
 measure() {
-  local system=$1 ranks=$2
+  local system=$1 ranks=$2 bind
   shift 2
+  choose_binding "$ranks"
   case $system in
     shm) ours "$ranks" all_reduce --backend shm -- "$@" ;;
     plain) ours "$ranks" all_reduce --backend shm --plain-buffers -- "$@" ;;
@@ -74,12 +74,12 @@ measure() {
     tcp) ours "$ranks" all_reduce --backend tcp -- "$@" ;;
     bound)
       while [ $# -gt 0 ]; do
-        "$lockstep" comm bound --ranks "$ranks" -b "$1" -e "$2" -f "$3" -n "$4" | awk '!/^#/ {print $1, $4}'
+        "$lockstep" comm bound --ranks "$ranks" -b "$1" -e "$2" -f "$3" -n "$4" | awk '!/^#/ {print $1, $4}' || return 1
         shift 4
       done
       ;;
-    openmpi) "${openmpi[@]}" $(pinned "$ranks") -np "$ranks" "$peers/openmpi" "$@" ;;
-    openmpi-tcp) "${openmpi[@]}" $(pinned "$ranks") --mca btl tcp,self -np "$ranks" "$peers/openmpi" "$@" ;;
+    openmpi) "${openmpi[@]}" "${bind[@]}" -np "$ranks" "$peers/openmpi" "$@" ;;
+    openmpi-tcp) "${openmpi[@]}" "${bind[@]}" --mca btl tcp,self -np "$ranks" "$peers/openmpi" "$@" ;;
     mpich)
       if [ "$ranks" -le "$(cores)" ]; then
         mpirun.mpich -bind-to core -np "$ranks" "$peers/mpich" "$@"
@@ -92,7 +92,7 @@ measure() {
         --master-addr 127.0.0.1 --master-port "$((20000 + RANDOM % 20000))" scripts/bench/peers/gloo_allreduce.py "$@"
       ;;
     sockets) "$peers/sockets" "$@" ;;
-  esac 2>>"$scratch/errors" </dev/null | awk -v key="$system $part:$ranks" 'NF == 2 {print key, $1, $2}' >>"$scratch/raw" || {
+  esac 2>"$scratch/errors" </dev/null | awk -v key="$system $part:$ranks" 'NF == 2 {print key, $1, $2}' >>"$scratch/raw" || {
     cat "$scratch/errors" >&2
     die "$system failed with $ranks ranks (see above)"
   }
@@ -190,7 +190,7 @@ target() {
     $1 == mine { ours[$3] = $4 }
     $1 in peer { if (!($3 in best) || $4 < best[$3]) best[$3] = $4 }
     END {
-      for (b in ours) if (b in best) { r = best[b] / ours[b]; if (worst == "" || r < worst) { worst = r; at = b } }
+      for (b in ours) if (b in best) { r = best[b] / ours[b]; if (worst == "" || r < worst) { worst = r; at = b + 0 } }
       if (worst == "") exit
       printf "- %s: %s, %.2fx at least (at %s), wanted %gx\n", (worst >= wanted ? "met" : "missed"), text, worst, size(at), wanted
     }' "$scratch/medians"
