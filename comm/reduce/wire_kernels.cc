@@ -1,5 +1,7 @@
 #include "comm/reduce/wire_kernels.h"
 
+#include <cstring>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "comm/reduce/wire_kernels.cc"
 #include "hwy/foreach_target.h"  // compiles this file once for each instruction set
@@ -88,11 +90,13 @@ void Pack(const float* in, uint16_t* out, size_t count, const Convert& convert) 
   for (; i + lanes <= count; i += lanes) {
     hn::StoreU(hn::TruncateTo(d16, convert(d, hn::BitCast(d, hn::LoadU(df, in + i)))), d16, out + i);
   }
-  const hn::CappedTag<uint32_t, 1> one;
-  const hn::RebindToFloat<decltype(one)> one_float;
-  for (; i < count; ++i) {
-    out[i] = static_cast<uint16_t>(hn::GetLane(convert(one, hn::BitCast(one, hn::Set(one_float, in[i])))));
-  }
+  if (i == count) return;
+  // The rest as a whole vector too: Highway 1.0 shifts a single lane by the 64 bits that begin with its count.
+  float rest[hn::MaxLanes(d)] = {};
+  uint16_t packed[hn::MaxLanes(d)];
+  std::memcpy(rest, in + i, (count - i) * sizeof(float));
+  hn::StoreU(hn::TruncateTo(d16, convert(d, hn::BitCast(d, hn::LoadU(df, rest)))), d16, packed);
+  std::memcpy(out + i, packed, (count - i) * sizeof(uint16_t));
 }
 
 template <class Convert>
@@ -105,10 +109,12 @@ void Unpack(const uint16_t* in, float* out, size_t count, const Convert& convert
   for (; i + lanes <= count; i += lanes) {
     hn::StoreU(hn::BitCast(df, convert(d, hn::PromoteTo(d, hn::LoadU(d16, in + i)))), df, out + i);
   }
-  const hn::CappedTag<uint32_t, 1> one;
-  const hn::RebindToFloat<decltype(one)> one_float;
-  for (; i < count; ++i)
-    hn::StoreU(hn::BitCast(one_float, convert(one, hn::Set(one, in[i]))), one_float, out + i);
+  if (i == count) return;
+  uint16_t rest[hn::MaxLanes(d)] = {};
+  float unpacked[hn::MaxLanes(d)];
+  std::memcpy(rest, in + i, (count - i) * sizeof(uint16_t));
+  hn::StoreU(hn::BitCast(df, convert(d, hn::PromoteTo(d, hn::LoadU(d16, rest)))), df, unpacked);
+  std::memcpy(out + i, unpacked, (count - i) * sizeof(float));
 }
 
 void PackBFloat16(const float* in, uint16_t* out, size_t count) { Pack(in, out, count, ToBFloat16()); }

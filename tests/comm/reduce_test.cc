@@ -7,6 +7,7 @@
 #include <limits>
 #include <vector>
 
+#include "comm/call.h"
 #include "comm/reduce/half.h"
 #include "gtest/gtest.h"
 #include "runtime/core/thread.h"
@@ -181,6 +182,20 @@ void ExpectPacksAs(Wire wire, int dropped_bits) {
 }
 TEST(WireTest, BFloat16) { ExpectPacksAs<BFloat16>(Wire::kBF16, 16); }
 TEST(WireTest, Float16) { ExpectPacksAs<Float16>(Wire::kF16, 13); }
+
+// Whatever of an array does not fill a vector is packed like the rest.
+TEST(WireTest, AnyCount) {
+  for (size_t count = 1; count <= 40; ++count) {
+    std::vector<float> in(count), back(count);
+    for (size_t i = 0; i < count; ++i) in[i] = i % 3 == 0 ? 0.0f : i % 3 == 1 ? -0x1p-20f : 1.5f;
+    std::vector<uint16_t> packed(count);
+    for (const Wire wire : {Wire::kBF16, Wire::kF16}) {
+      PackTo(wire, in.data(), packed.data(), count);
+      UnpackFrom(wire, packed.data(), back.data(), count);
+      EXPECT_EQ(back, in) << NameOf(wire) << ", " << count;
+    }
+  }
+}
 
 TEST(WireTest, RoundsEveryInputAndSum) {
   const float a = 1 + 0x1p-9f, b = 256;  // neither a nor a + b is a bfloat16
