@@ -32,16 +32,6 @@ inline void CpuRelax() {
 #endif
 }
 
-// Asks for the cache line at `address` to be written soon. (The compiler's builtin asks for reading on plain
-// x86-64.)
-inline void PrefetchForWriting(const void* address) {
-#if defined(__x86_64__)
-  asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(address)));
-#else
-  __builtin_prefetch(address, 1);
-#endif
-}
-
 }  // namespace lockstep::comm
 
 #endif  // LOCKSTEP_COMM_SHM_FUTEX_H_

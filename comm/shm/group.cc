@@ -17,8 +17,6 @@ namespace {
 
 constexpr long kNapNanoseconds = 10'000'000;  // between looks at the peers' health
 
-constexpr size_t kSmallBytes = 2048;  // staged, whose lines are worth taking back early
-
 static_assert(sizeof(cpu_set_t) == sizeof Control::cores);
 
 bool Reached(uint32_t phase, uint32_t target) { return static_cast<int32_t>(phase - target) >= 0; }
@@ -126,12 +124,6 @@ absl::Status ShmGroup::Begin(const CallSlot& slot, size_t offsets) {
     return MismatchError(rank_, slot.descriptor, peer, SlotOf(peer).descriptor);
   }
   return absl::OkStatus();
-}
-
-void ShmGroup::PrepareNext() {
-  const std::byte* const staged =
-      arena_->data() + kOneShotOffset + static_cast<size_t>(1 - Parity()) * kOneShotBytes;
-  for (size_t i = 0; i < kSmallBytes; i += kAlignmentBytes) PrefetchForWriting(staged + i);
 }
 
 void ShmGroup::PostEvent() {

@@ -48,9 +48,6 @@ class ShmGroup {
   }
   // The first barrier of a collective: publishes `slot` and fails when a peer's descriptor is another.
   absl::Status Begin(const CallSlot& slot, size_t offsets);
-  // Takes back the cache lines in which the next small collective is staged. Peers have read them, so that
-  // writing them would otherwise wait for each peer's core. Returns at once.
-  void PrepareNext();
   const CallSlot& SlotOf(int peer) const { return control(peer).slots[Parity()]; }
   int Parity() const { return static_cast<int>(calls_ & 1); }  // of the collective begun last
 

@@ -42,9 +42,7 @@ absl::Status ShmEngine::Run(const Call& call, RunContext& context) {
     case Collective::kBarrier: {
       CallSlot slot{};
       slot.descriptor = context.descriptor;
-      RETURN_IF_ERROR(group_.Begin(slot, 0));
-      group_.PrepareNext();
-      return absl::OkStatus();
+      return group_.Begin(slot, 0);
     }
     case Collective::kAllReduce:
     case Collective::kReduceLanes:

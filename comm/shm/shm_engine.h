@@ -68,7 +68,12 @@ class ShmEngine : public Engine, private Transport {
   };
   absl::Status ReduceEverywhere(const Call& call, const RunContext& context);
   absl::Status OneShot(const Reduction& reduction, const RunContext& context);
+  absl::Status OneShotUnlessDirect(const Reduction& reduction, const RunContext& context);
+  size_t NextOneShotArea() const;
+  void StageWhole(const Reduction& reduction, size_t area);
+  void ReduceStaged(const Reduction& reduction, size_t area);
   absl::Status TwoShot(const Reduction& reduction, const RunContext& context);
+  absl::Status TwoShotBegun(const Reduction& reduction);
   absl::Status TwoShotDirect(const Reduction& reduction, const Pointers<const std::byte*>& inputs,
                              const Pointers<std::byte*>& results);
   absl::Status TwoShotStaged(const Reduction& reduction, const Pointers<const std::byte*>& direct_inputs);

@@ -11,15 +11,20 @@ namespace {
 // three, which is worth more where ranks share cores.
 constexpr size_t kOneShotAloneBytes = size_t{2} << 10, kOneShotCrowdedBytes = size_t{32} << 10;
 
+// The same where data would have to be staged for a two-shot too.
+constexpr size_t kOneShotStagedBytes = size_t{16} << 10;
+
 size_t RoundDown(size_t value, size_t step) { return std::max(step, value / step * step); }
 
 }  // namespace
 
 std::string ShmEngine::DescribeChoices() const {
+  const size_t always = group_.crowded() ? kOneShotCrowdedBytes : kOneShotAloneBytes;
   return absl::StrCat("shared memory, ", group_.crowded() ? "more ranks than cores" : "a core for every rank",
-                      ":\n  all_reduce, reduce_lanes, reduce: one_shot, two_shot from ",
-                      (group_.crowded() ? kOneShotCrowdedBytes : kOneShotAloneBytes) + 1,
-                      " bytes (of all lane parts of a rank)\n  the others: pulled from their owners\n");
+                      ":\n  all_reduce, reduce_lanes, reduce: one_shot, two_shot from ", always + 1,
+                      " bytes (of all lane parts of a rank; in ordinary memory from ",
+                      std::max(always, kOneShotStagedBytes) + 1,
+                      ")\n  the others: pulled from their owners\n");
 }
 
 absl::Status ShmEngine::ReduceEverywhere(const Call& call, const RunContext& context) {
@@ -32,39 +37,71 @@ absl::Status ShmEngine::ReduceEverywhere(const Call& call, const RunContext& con
   reduction.everyone = call.kind != Collective::kReduce;
   reduction.out = reduction.everyone || rank() == call.root ? call.out.data : nullptr;
   const size_t bytes = reduction.count * reduction.element_bytes;
-  const bool fits = bytes * plan.most_inputs <= kOneShotBytes;
-  const bool one_shot =
-      call.algorithm == Algorithm::kOneShot ||
-      (call.algorithm == Algorithm::kAuto &&
-       bytes * plan.most_inputs <= (group_.crowded() ? kOneShotCrowdedBytes : kOneShotAloneBytes));
-  // One-shot of more than the area holds would only be a slower two-shot.
-  return one_shot && fits ? OneShot(reduction, context) : TwoShot(reduction, context);
+  const size_t staged_bytes = bytes * plan.most_inputs;
+  const bool fits = staged_bytes <= kOneShotBytes;  // one-shot of more would only be a slower two-shot
+  const bool automatic = call.algorithm == Algorithm::kAuto;
+  const size_t always = group_.crowded() ? kOneShotCrowdedBytes : kOneShotAloneBytes;
+  if (fits && (call.algorithm == Algorithm::kOneShot || (automatic && staged_bytes <= always))) {
+    return OneShot(reduction, context);
+  }
+  if (automatic && staged_bytes <= kOneShotStagedBytes) return OneShotUnlessDirect(reduction, context);
+  return TwoShot(reduction, context);
 }
 
-absl::Status ShmEngine::OneShot(const Reduction& reduction, const RunContext& context) {
+// The area of the collective that comes next: Begin counts it. Who still reads this area is two collectives
+// behind, which cannot be.
+size_t ShmEngine::NextOneShotArea() const {
+  return kOneShotOffset + static_cast<size_t>(1 - group_.Parity()) * kOneShotBytes;
+}
+
+void ShmEngine::StageWhole(const Reduction& reduction, size_t area) {
   const size_t bytes = reduction.count * reduction.element_bytes;
-  // The next collective's parity: Begin counts it. Who still reads this area is two collectives behind, which
-  // cannot be.
-  const size_t area = kOneShotOffset + static_cast<size_t>(1 - group_.Parity()) * kOneShotBytes;
   std::byte* staged = group_.At(rank(), area, kOneShotBytes);
   for (const void* input : reduction.inputs) {
     CopyBytes(staged, input, bytes);
     staged += bytes;
   }
+}
+
+void ShmEngine::ReduceStaged(const Reduction& reduction, size_t area) {
+  const size_t bytes = reduction.count * reduction.element_bytes;
+  if (reduction.out == nullptr || bytes == 0) return;
+  Pointers<const void*> inputs;
+  for (const auto& [owner, index] : reduction.plan->inputs) {
+    inputs.push_back(group_.At(owner, area + index * bytes, bytes));
+  }
+  reduction.plan->program->Run(inputs.data(), reduction.out, reduction.count);
+}
+
+absl::Status ShmEngine::OneShot(const Reduction& reduction, const RunContext& context) {
+  const size_t area = NextOneShotArea();
+  StageWhole(reduction, area);
   CallSlot slot;
   slot.descriptor = context.descriptor;
   slot.inputs_direct = slot.result_direct = 0;
   slot.offsets[kMaxParts] = 0;
   RETURN_IF_ERROR(group_.Begin(slot, 0));
-  if (reduction.out == nullptr || bytes == 0) return absl::OkStatus();
-  const size_t parts = reduction.plan->inputs.size();
-  Pointers<const void*> inputs(parts);
-  for (size_t i = 0; i < parts; ++i) {
-    const ReductionPlan::Input& input = reduction.plan->inputs[i];
-    inputs[i] = group_.At(input.owner, area + input.index * bytes, bytes);
+  ReduceStaged(reduction, area);
+  return absl::OkStatus();
+}
+
+// For sizes at which a direct two-shot is faster than a one-shot, and that faster than a staged two-shot.
+// Whose memory is where shows in the slots only, so who has it elsewhere stages it beforehand, in the hope
+// that all do.
+absl::Status ShmEngine::OneShotUnlessDirect(const Reduction& reduction, const RunContext& context) {
+  const size_t area = NextOneShotArea(), bytes = reduction.count * reduction.element_bytes;
+  CallSlot slot = SlotFor(context, reduction.inputs, bytes, reduction.out, bytes);
+  if (!reduction.everyone || slot.result_direct == 0) slot.inputs_direct = 0;
+  if (slot.inputs_direct == 0) StageWhole(reduction, area);
+  RETURN_IF_ERROR(group_.Begin(slot, reduction.inputs.size()));
+  int direct = 0;
+  for (int peer = 0; peer < size(); ++peer) direct += group_.SlotOf(peer).inputs_direct != 0 ? 1 : 0;
+  if (direct == size()) return TwoShotBegun(reduction);
+  if (direct > 0) {
+    if (slot.inputs_direct != 0) StageWhole(reduction, area);
+    RETURN_IF_ERROR(group_.Barrier("show"));
   }
-  reduction.plan->program->Run(inputs.data(), reduction.out, reduction.count);
-  group_.PrepareNext();
+  ReduceStaged(reduction, area);
   return absl::OkStatus();
 }
 
@@ -72,6 +109,12 @@ absl::Status ShmEngine::TwoShot(const Reduction& reduction, const RunContext& co
   const size_t bytes = reduction.count * reduction.element_bytes;
   const CallSlot slot = SlotFor(context, reduction.inputs, bytes, reduction.out, bytes);
   RETURN_IF_ERROR(group_.Begin(slot, reduction.inputs.size()));
+  return TwoShotBegun(reduction);
+}
+
+// Every rank's slot is there.
+absl::Status ShmEngine::TwoShotBegun(const Reduction& reduction) {
+  const size_t bytes = reduction.count * reduction.element_bytes;
   bool inputs_direct = true, results_direct = reduction.everyone;
   for (int peer = 0; peer < size(); ++peer) {
     inputs_direct = inputs_direct && group_.SlotOf(peer).inputs_direct != 0;
@@ -143,21 +186,14 @@ absl::Status ShmEngine::TwoShotStaged(const Reduction& reduction,
         at[i] = group_.At(owner, area_in + (index * n + mine.begin) * element, mine.count() * element);
       }
     }
-    std::byte* const shown = group_.At(rank(), area_out, kStageBytes) + mine.begin * element;
-    auto* const out = static_cast<std::byte*>(reduction.out);
-    if (out == nullptr) {
-      reduction.plan->program->Run(at.data(), shown, mine.count(), StagedStores(n * element));
-    } else {
-      // The own share goes to its place and is shown from the cache; nobody else reads it where it was.
-      std::byte* const own = out + (begin + mine.begin) * element;
-      reduction.plan->program->Run(at.data(), own, mine.count());
-      CopyBytes(shown, own, mine.count() * element, StagedStores(n * element));
-    }
+    std::byte* shown = group_.At(rank(), area_out, kStageBytes);
+    reduction.plan->program->Run(at.data(), shown + mine.begin * element, mine.count(),
+                                 StagedStores(n * element));
     RETURN_IF_ERROR(group_.Barrier("reduce"));
-    for (int k = 1; k < size() && out != nullptr; ++k) {
+    for (int k = 0; k < size() && reduction.out != nullptr; ++k) {
       const int peer = (rank() + k) % size();
       const Share theirs = ShareOf(n, peer, size());
-      CopyBytes(out + (begin + theirs.begin) * element,
+      CopyBytes(static_cast<std::byte*>(reduction.out) + (begin + theirs.begin) * element,
                 group_.At(peer, area_out + theirs.begin * element, theirs.count() * element),
                 theirs.count() * element);
     }
