@@ -1,6 +1,8 @@
 // The reductions of ShmEngine.
 #include <algorithm>
+#include <cerrno>
 
+#include "comm/shm/cross_memory.h"
 #include "comm/shm/direct_two_shot.h"
 #include "comm/shm/shm_engine.h"
 
@@ -13,6 +15,11 @@ constexpr size_t kOneShotAloneBytes = size_t{2} << 10, kOneShotCrowdedBytes = si
 
 // The same where data would have to be staged for a two-shot too.
 constexpr size_t kOneShotStagedBytes = size_t{16} << 10;
+
+// Where peers' ordinary memory can be read, that is faster than staging it between these sizes: below, the
+// calls cost more than a copy; above, what is read has left the caches, which staging by pieces avoids.
+constexpr size_t kCrossFromBytes = size_t{128} << 10, kCrossToBytes = size_t{8} << 20;
+constexpr size_t kCrossPieceBytes = size_t{256} << 10;  // of all peers' inputs together
 
 size_t RoundDown(size_t value, size_t step) { return std::max(step, value / step * step); }
 
@@ -78,7 +85,7 @@ absl::Status ShmEngine::OneShot(const Reduction& reduction, const RunContext& co
   StageWhole(reduction, area);
   CallSlot slot;
   slot.descriptor = context.descriptor;
-  slot.inputs_direct = slot.result_direct = 0;
+  slot.inputs_direct = slot.result_direct = slot.crosses = slot.unused = 0;
   slot.offsets[kMaxParts] = 0;
   RETURN_IF_ERROR(group_.Begin(slot, 0));
   ReduceStaged(reduction, area);
@@ -128,7 +135,11 @@ absl::Status ShmEngine::TwoShotBegun(const Reduction& reduction) {
         return PeerError(absl::StrCat("rank ", owner, " named memory that it has not"));
     }
   }
-  if (!inputs_direct || !results_direct) return TwoShotStaged(reduction, inputs);
+  if (!inputs_direct || !results_direct) {
+    bool cross = reduction.everyone && bytes >= kCrossFromBytes && bytes < kCrossToBytes;
+    for (int peer = 0; peer < size(); ++peer) cross = cross && group_.SlotOf(peer).crosses != 0;
+    return cross ? TwoShotCross(reduction) : TwoShotStaged(reduction, inputs);
+  }
   Pointers<std::byte*> results;
   for (int peer = 0; peer < size(); ++peer) {
     results.push_back(group_.At(peer, group_.SlotOf(peer).offsets[kMaxParts], bytes));
@@ -148,6 +159,55 @@ absl::Status ShmEngine::TwoShotDirect(const Reduction& reduction, const Pointers
   const DirectTwoShot steps{*reduction.plan->program, inputs, results, rank(), size(), reduction.count,
                             reduction.element_bytes};
   RETURN_IF_ERROR(steps.Run(Sync{group_}));
+  return group_.Barrier("copy");
+}
+
+absl::Status ShmEngine::ReadPeer(int peer, bool direct, uint64_t at, void* to, size_t size_bytes) {
+  if (direct) {
+    const std::byte* const from = group_.At(peer, at, size_bytes);
+    if (from == nullptr) return PeerError(absl::StrCat("rank ", peer, " named memory that it has not"));
+    CopyBytes(to, from, size_bytes);
+    return absl::OkStatus();
+  }
+  if (ReadOfProcess(group_.control(peer).pid, at, to, size_bytes)) return absl::OkStatus();
+  return PeerError(ErrnoText(absl::StrCat("the memory of rank ", peer, " cannot be read any more"), errno));
+}
+
+// As TwoShotDirect, in one segment: in place is as safe.
+absl::Status ShmEngine::TwoShotCross(const Reduction& reduction) {
+  const size_t element = reduction.element_bytes, parts = reduction.plan->inputs.size();
+  const Share mine = ShareOf(reduction.count, rank(), size());
+  const size_t piece = RoundDown(kCrossPieceBytes / parts / element, 16);
+  crossed_.resize(std::max(crossed_.size(), parts * piece * element));
+  auto* const out = static_cast<std::byte*>(reduction.out);
+  Pointers<const void*> at(parts);
+  for (size_t begin = mine.begin; begin < mine.end; begin += piece) {
+    const size_t n = std::min(piece, mine.end - begin), offset = begin * element;
+    for (size_t i = 0; i < parts; ++i) {
+      const auto [owner, index] = reduction.plan->inputs[i];
+      if (owner == rank()) {
+        at[i] = static_cast<const std::byte*>(reduction.inputs[index]) + offset;
+        continue;
+      }
+      const CallSlot& slot = group_.SlotOf(owner);
+      const uint64_t from = slot.offsets[index] + offset;
+      if (slot.inputs_direct != 0) at[i] = group_.At(owner, from, n * element);
+      if (slot.inputs_direct != 0 && at[i] != nullptr) continue;
+      std::byte* const to = crossed_.data() + i * piece * element;
+      RETURN_IF_ERROR(ReadPeer(owner, slot.inputs_direct != 0, from, to, n * element));
+      at[i] = to;
+    }
+    reduction.plan->program->Run(at.data(), out + offset, n);
+  }
+  RETURN_IF_ERROR(group_.Barrier("reduce"));
+  for (int k = 1; k < size(); ++k) {
+    const int peer = (rank() + k) % size();
+    const CallSlot& slot = group_.SlotOf(peer);
+    const Share theirs = ShareOf(reduction.count, peer, size());
+    const size_t offset = theirs.begin * element;
+    RETURN_IF_ERROR(ReadPeer(peer, slot.result_direct != 0, slot.offsets[kMaxParts] + offset, out + offset,
+                             theirs.count() * element));
+  }
   return group_.Barrier("copy");
 }
 
