@@ -69,6 +69,8 @@ class Engine {
   virtual void SetCostModel(const CostModel&) {}
   // This rank got on with its work (comm/liveness.h). Cheap; from any thread, also during Run.
   virtual void NoteProgress() {}
+  // Which algorithm is taken at which size, for people, where no cost model decides; "": nothing to say.
+  virtual std::string DescribeChoices() const { return ""; }
   // Makes a Run under way, and every later one, return `reason` soon. From any thread.
   virtual void Interrupt(const absl::Status& reason) = 0;
   // Tells the peers why this rank fails, within about half a second. No Run is under way and none follows.

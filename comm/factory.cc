@@ -85,7 +85,11 @@ absl::StatusOr<std::unique_ptr<Engine>> MakeEngine(Meeting& meeting, const Commu
 
 // Given, or measured; then the same on all ranks.
 absl::Status ChooseCostModel(Engine& engine, const CommunicatorOptions& options) {
-  if (!engine.UsesCostModel()) return absl::OkStatus();
+  if (!engine.UsesCostModel()) {
+    const std::string choices = engine.DescribeChoices();
+    if (options.log != nullptr && engine.rank() == 0 && !choices.empty()) options.log->Debug(choices);
+    return absl::OkStatus();
+  }
   CostModel model;
   if (options.cost_model.empty()) {
     ASSIGN_OR_RETURN(model, Calibrate(engine, options.connect_deadline));

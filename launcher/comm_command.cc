@@ -1,9 +1,11 @@
+#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "CLI/Error.hpp"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
@@ -23,10 +25,19 @@ constexpr char kFooter[] =
     "Sizes take K, M, G (powers of 1024). Time is the mean over iterations, in microseconds; algbw and busbw "
     "are GB/s\n"
     "(1e9 bytes); p50 and p99 follow in columns of their own. Flags and columns are those of nccl-tests.\n"
+    "Every value of the checked iterations is compared with its exactly known result; wrong ones, or a mean\n"
+    "bus bandwidth below 0.9 of --min-busbw (or NCCL_TESTS_MIN_BW), end in an error.\n"
     "Examples:\n"
     "  mpirun -np 2 lockstep comm all_reduce -b 1K -e 256M -f 2\n"
+    "  mpirun -np 2 lockstep comm all_reduce -b 1K -e 64M -f 4 --algo all --plot all_reduce.svg\n"
     "  lockstep launch -n 4 -- comm reduce_lanes -b 1M -e 16M -f 4 --backend tcp -J out.json\n"
     "  lockstep comm explain RUN/comm-dump-rank-*.jsonl";
+
+constexpr char kBoundFooter[] =
+    "What the machine gives: threads pinned to the cores in turn do the loads and stores of a two-shot\n"
+    "all_reduce of floats in place, buffers rewritten before, and never wait for each other.\n"
+    "Example:\n"
+    "  lockstep comm bound -b 1M -e 256M -f 4";
 
 struct CommFlags {
   comm::CommBenchOptions bench;
@@ -34,8 +45,12 @@ struct CommFlags {
   std::string min_size = "32M", max_size = "32M", step_size = "1M";
   std::string folder;
   double deadline_seconds = 300;
-  bool reuse_buffers = false;
   bool payload_crc = false;
+  bool verbose = false;
+  int bound_ranks = 2;
+  // Flags of nccl-tests that mean nothing without GPUs; scripts give them.
+  int threads = 1, gpus = 1;
+  int parallel_init = 0, stream_null = 0, blocking = 0, graph = 0, local_register = 0;
 };
 
 absl::Status ReadSizes(CommFlags* flags) {
@@ -45,14 +60,33 @@ absl::Status ReadSizes(CommFlags* flags) {
   return absl::OkStatus();
 }
 
+absl::Status CheckForeignFlags(const CommFlags& flags) {
+  if (flags.threads != 1 || flags.gpus != 1) {
+    return ConfigError("-t and -g: a rank is one thread, and has no GPU; start more ranks (mpirun -np)");
+  }
+  if (flags.parallel_init != 0 || flags.stream_null != 0 || flags.graph != 0 || flags.local_register != 0) {
+    return ConfigError("-p, -y, -G and -R are for GPUs, and can only be 0 here");
+  }
+  return absl::OkStatus();
+}
+
+// nccl-tests takes this from the environment only.
+absl::Status ReadLeastBandwidth(CommFlags* flags) {
+  const char* const text = std::getenv("NCCL_TESTS_MIN_BW");
+  if (text == nullptr || flags->bench.min_busbw != 0) return absl::OkStatus();
+  if (absl::SimpleAtod(text, &flags->bench.min_busbw)) return absl::OkStatus();
+  return ConfigError(absl::StrCat("NCCL_TESTS_MIN_BW: '", text, "' is no number of GB/s"));
+}
+
 absl::Status RunBench(CommFlags flags, const comm::World& world) {
   RETURN_IF_ERROR(ReadSizes(&flags));
-  const std::unique_ptr<Logger> log = MakeStderrLogger(world.size > 1 ? world.rank : -1);
+  RETURN_IF_ERROR(CheckForeignFlags(flags));
+  RETURN_IF_ERROR(ReadLeastBandwidth(&flags));
+  const std::unique_ptr<Logger> log =
+      MakeStderrLogger(world.size > 1 ? world.rank : -1, flags.verbose ? LogLevel::kDebug : LogLevel::kInfo);
   if (!world.warning.empty()) log->Warning(world.warning);
   flags.communicator.log = log.get();
-  flags.communicator.algorithm = flags.bench.algorithm;
   flags.communicator.deadline = absl::Seconds(flags.deadline_seconds);
-  flags.bench.fresh_buffers = !flags.reuse_buffers;
   if (flags.payload_crc) flags.communicator.payload_crc = true;
   if (!flags.communicator.dump_folder.empty()) {
     const absl::Status made = RealFileSystem()->CreateFolders(flags.communicator.dump_folder);
@@ -63,12 +97,17 @@ absl::Status RunBench(CommFlags flags, const comm::World& world) {
   return comm::RunCommBench(flags.bench, *communicator, std::cout);
 }
 
+absl::Status RunBound(CommFlags flags) {
+  RETURN_IF_ERROR(ReadSizes(&flags));
+  return comm::RunBoundBench(flags.bench, flags.bound_ranks, std::cout);
+}
+
 absl::Status BenchAsRank(const CommFlags& flags, CommandContext* context) {
   ASSIGN_OR_RETURN(const comm::World world, BecomeRank());
   return RankStatus(RunBench(flags, world), world, context);
 }
 
-void AddSweepFlags(CLI::App* command, CommFlags* flags) {
+void AddSizeFlags(CLI::App* command, CommFlags* flags) {
   comm::CommBenchOptions& bench = flags->bench;
   command->add_option("-b,--minbytes", flags->min_size, "Least size, bytes")
       ->capture_default_str()
@@ -89,15 +128,21 @@ void AddSweepFlags(CLI::App* command, CommFlags* flags) {
   command->add_option("-w,--warmup_iters", bench.warmup, "Iterations before them")
       ->capture_default_str()
       ->type_name("N");
+}
+
+void AddSweepFlags(CLI::App* command, CommFlags* flags) {
+  comm::CommBenchOptions& bench = flags->bench;
+  AddSizeFlags(command, flags);
   command->add_option("-m,--agg_iters", bench.per_iteration, "Operations in flight together in an iteration")
       ->capture_default_str()
       ->type_name("N");
   command->add_option("-N,--run_cycles", bench.cycles, "Times the whole sweep runs")
       ->capture_default_str()
       ->type_name("N");
-  command->add_option("-c,--check", bench.check, "Iterations whose every value is checked; 0: none")
+  command->add_option("-c,--check", bench.check, "Iterations, beside the timed, that are checked; 0: none")
       ->capture_default_str()
       ->type_name("N");
+  command->add_flag("--verify", bench.verify, "Check the results of every timed iteration too");
   command->add_option("-T,--timeout", bench.timeout_seconds, "Seconds for one operation; 0: --deadline")
       ->capture_default_str()
       ->type_name("S");
@@ -113,8 +158,9 @@ void AddOperationFlags(CLI::App* command, CommFlags* flags) {
                    "int8 uint8 int32 uint32 int64 uint64 half float double bfloat16, or all")
       ->capture_default_str()
       ->type_name("TYPE");
-  command->add_option("-r,--root", bench.root, "Root rank of rooted collectives; -1: each in turn")
+  command->add_option("-r,--root", bench.root, "Root rank of rooted collectives; all (or -1): each in turn")
       ->capture_default_str()
+      ->transform(CLI::Transformer({{std::string("all"), std::string("-1")}}))
       ->type_name("RANK");
   command
       ->add_option("-a,--average", bench.average,
@@ -124,8 +170,54 @@ void AddOperationFlags(CLI::App* command, CommFlags* flags) {
   command->add_option("--lanes", bench.lanes, "Lanes of reduce_lanes; 0: the least power of two >= the ranks")
       ->capture_default_str()
       ->type_name("L");
+  command->add_option("--wire", bench.wire, "What floats are rounded to on their way: full, bf16, f16")
+      ->capture_default_str()
+      ->type_name("TYPE");
+  command
+      ->add_option("-u,--unalign", bench.unalign, "Elements by which data begins behind an aligned address")
+      ->capture_default_str()
+      ->type_name("N");
+}
+
+void AddReportFlags(CLI::App* command, CommFlags* flags) {
+  comm::CommBenchOptions& bench = flags->bench;
   command->add_option("-J,--output_file", bench.json_file, "Write the results as JSON too")
       ->type_name("FILE");
+  command->add_option("--plot", bench.plot_file, "Draw algbw over size, with what bounds it, as SVG")
+      ->type_name("FILE");
+  command->add_option("-C,--report_cputime", bench.cpu_time, "1: show the time spent computing, not waiting")
+      ->capture_default_str()
+      ->type_name("0/1");
+  command->add_option("-S,--report_timestamps", bench.timestamps, "1: a last column says when")
+      ->capture_default_str()
+      ->type_name("0/1");
+  command
+      ->add_option("-I,--per_iter_timing", bench.per_iteration_columns,
+                   "1: columns for the least, greatest and p99 time of an iteration, and their variation")
+      ->capture_default_str()
+      ->type_name("0/1");
+  command->add_option("-K,--per_iter_skip", bench.skip, "First iterations that those columns leave out")
+      ->capture_default_str()
+      ->type_name("N");
+  command->add_option("--min-busbw", bench.min_busbw, "GB/s of mean bus bandwidth to reach 0.9 of; 0: any")
+      ->capture_default_str()
+      ->type_name("X");
+  command->add_flag("--verbose", flags->verbose, "Say which algorithm is chosen from which size on");
+  command->add_flag("--in-place", bench.in_place_only, "Leave the out-of-place half away");
+}
+
+// Taken so that command lines of nccl-tests work as they are.
+void AddForeignFlags(CLI::App* command, CommFlags* flags) {
+  const auto add = [&](const char* names, int& value) {
+    command->add_option(names, value)->group("Flags of nccl-tests for GPUs, which change nothing here");
+  };
+  add("-t,--nthreads", flags->threads);
+  add("-g,--ngpus", flags->gpus);
+  add("-p,--parallel_init", flags->parallel_init);
+  add("-y,--stream_null", flags->stream_null);
+  add("-z,--blocking", flags->blocking);
+  add("-G,--cudagraph", flags->graph);
+  add("-R,--local_register", flags->local_register);
 }
 
 void AddTransportFlags(CLI::App* command, CommFlags* flags) {
@@ -134,7 +226,7 @@ void AddTransportFlags(CLI::App* command, CommFlags* flags) {
       ->type_name("NAME");
   command
       ->add_option("--algo", flags->bench.algorithm,
-                   "Algorithm, by name; default: the backend's choice by size")
+                   "Algorithm, by name; all: each that can, in turn; default: the backend's choice by size")
       ->type_name("NAME");
   command
       ->add_option(
@@ -158,9 +250,9 @@ void AddTransportFlags(CLI::App* command, CommFlags* flags) {
       ->type_name("FOLDER");
   command->add_flag("--plain-buffers", flags->bench.plain_buffers,
                     "Ordinary memory in place of peer buffers");
-  command->add_flag(
-      "--reuse-buffers", flags->reuse_buffers,
-      "Do not rewrite the input before each iteration (flatters: the data stays where it was read)");
+  command->add_flag("--fresh-buffers,!--reuse-buffers", flags->bench.fresh_buffers,
+                    "Rewrite the input before each iteration (the default), or not (which flatters: the data "
+                    "stays where it was read)");
 }
 
 absl::Status Explain(const std::vector<std::string>& paths) {
@@ -186,18 +278,26 @@ void AddCommCommand(CLI::App& app, CommandContext& context) {
   auto flags = std::make_shared<CommFlags>();
   CLI::App* command = app.add_subcommand("comm", "Time and check a collective operation between ranks");
   AddExplainCommand(*command, context);
-  const CLI::Option* collective =
-      command
-          ->add_option("collective", flags->bench.collective, absl::StrJoin(comm::BenchCollectives(), ", "))
-          ->type_name("COLLECTIVE");
+  flags->bench.collective.clear();
+  command->add_option("collective", flags->bench.collective, absl::StrJoin(comm::BenchCollectives(), ", "))
+      ->type_name("COLLECTIVE");
   AddSweepFlags(command, flags.get());
   AddOperationFlags(command, flags.get());
   AddTransportFlags(command, flags.get());
+  AddReportFlags(command, flags.get());
+  AddForeignFlags(command, flags.get());
   command->footer(kFooter);
-  // CLI11 calls this after the callback of `explain`, where that is what the command line names.
-  command->callback([command, collective, flags, &context] {
+  auto bound_flags = std::make_shared<CommFlags>();
+  CLI::App* bound =
+      command->add_subcommand("bound", "Time the machine's memory, which bounds all_reduce over shm");
+  AddSizeFlags(bound, bound_flags.get());
+  bound->add_option("--ranks", bound_flags->bound_ranks, "Threads")->capture_default_str()->type_name("N");
+  bound->footer(kBoundFooter);
+  context.OnRun(bound, [bound_flags] { return RunBound(*bound_flags); });
+  // CLI11 calls this after the callback of a subcommand, where that is what the command line names.
+  command->callback([command, flags, &context] {
     if (!command->get_subcommands().empty()) return;
-    if (collective->count() == 0) throw CLI::RequiredError("collective");
+    if (flags->bench.collective.empty()) throw CLI::RequiredError("collective");
     context.action = [flags, &context] { return BenchAsRank(*flags, &context); };
   });
 }

@@ -1,7 +1,8 @@
 // The values that the benchmark puts in, and those that must come out. Internal to comm/bench.
 //
-// Inputs repeat a table of kPeriod values (a prime, so that data that arrives shifted is noticed): small
-// whole numbers, whose reduction over any number of ranks is known exactly in every type.
+// Inputs repeat a table of kPeriod values (a prime, so that data that arrives shifted is noticed), whose
+// reduction over any number of ranks is known exactly in every type: integers of any bits, since sums and
+// products that wrap around are exact modulo 2^n; small whole numbers of both signs as floats.
 #ifndef LOCKSTEP_COMM_BENCH_BENCH_VALUES_H_
 #define LOCKSTEP_COMM_BENCH_BENCH_VALUES_H_
 
@@ -19,31 +20,76 @@ namespace lockstep::comm {
 
 inline constexpr size_t kPeriod = 1021;
 
-// Element i (of the table) of what rank (or lane) `rank` of `ranks` puts in, and of the reduction over all.
+// Of floats: element i (of the table) of what rank (or lane) `rank` of `ranks` puts in, and of the reduction
+// over all, before the division of kAvg.
 int64_t InputNumber(const BenchPoint& point, int rank, int ranks, size_t i);
 int64_t ReducedNumber(const BenchPoint& point, int ranks, size_t i);
+// Of integers: the same, of which an element takes the lowest bits.
+uint64_t InputBits(const BenchPoint& point, int rank, size_t i);
 
+// number / divisor as the reduction computes it: in the type, or in fp32 for 16-bit floats, and rounded to
+// what travels.
 template <typename T>
-T Convert(float value) {
+T FloatElement(const BenchPoint& point, int64_t number, int divisor) {
   if constexpr (sizeof(T) == 2) {
     T out;
-    FromFloat(value, out);
+    FromFloat(static_cast<float>(number) / static_cast<float>(divisor), out);
     return out;
   } else {
-    return static_cast<T>(value);
+    T value = static_cast<T>(number) / static_cast<T>(divisor);
+    if constexpr (std::is_same_v<T, float>) {
+      if (point.wire != Wire::kFull) RoundTo(point.wire, &value, &value, 1);
+    }
+    return value;
   }
 }
 
-// number / divisor as the reduction computes it: in the type, or in fp32 for 16-bit floats.
 template <typename T>
-T Element(int64_t number, int divisor) {
+T InputValue(const BenchPoint& point, int rank, int ranks, size_t i) {
   if constexpr (std::is_integral_v<T>) {
-    return static_cast<T>(static_cast<T>(number) / static_cast<T>(divisor));
-  } else if constexpr (std::is_same_v<T, double>) {
-    return static_cast<double>(number) / divisor;
+    return static_cast<T>(InputBits(point, rank, i));
   } else {
-    return Convert<T>(static_cast<float>(number) / static_cast<float>(divisor));
+    return FloatElement<T>(point, InputNumber(point, rank, ranks, i), 1);
   }
+}
+
+template <typename T>
+T ReducedValue(const BenchPoint& point, int ranks, size_t i) {
+  const int divisor = point.op == ReduceOp::kAvg ? ranks : 1;
+  if constexpr (!std::is_integral_v<T>) {
+    return FloatElement<T>(point, ReducedNumber(point, ranks, i), divisor);
+  } else {
+    uint64_t wrapped = InputBits(point, 0, i);
+    T least = static_cast<T>(wrapped), greatest = least;
+    for (int rank = 1; rank < ranks; ++rank) {
+      const uint64_t bits = InputBits(point, rank, i);
+      wrapped = point.op == ReduceOp::kProd ? wrapped * bits : wrapped + bits;
+      least = std::min(least, static_cast<T>(bits));
+      greatest = std::max(greatest, static_cast<T>(bits));
+    }
+    if (point.op == ReduceOp::kMin) return least;
+    if (point.op == ReduceOp::kMax) return greatest;
+    const T value = static_cast<T>(wrapped);
+    if (divisor == 1) return value;
+    using Wide = std::conditional_t<std::is_signed_v<T>, int64_t, uint64_t>;
+    return static_cast<T>(static_cast<Wide>(value) / static_cast<Wide>(divisor));
+  }
+}
+
+// The sum of the inputs of some lanes: a part of reduce_lanes.
+template <typename T>
+T LanesValue(const BenchPoint& point, LaneRange lanes, size_t i) {
+  int64_t sum = 0;
+  for (int lane = lanes.begin; lane < lanes.end; ++lane) sum += InputNumber(point, lane, point.lanes, i);
+  return static_cast<T>(sum);
+}
+template <>
+inline Float16 LanesValue(const BenchPoint&, LaneRange, size_t) {
+  return {};  // lanes are F32 or F64
+}
+template <>
+inline BFloat16 LanesValue(const BenchPoint&, LaneRange, size_t) {
+  return {};
 }
 
 // Calls f with a null pointer of the element type.
@@ -98,10 +144,10 @@ uint64_t CountDifferences(const std::vector<T>& table, size_t phase, const T* go
   return wrong;
 }
 
-template <typename T, typename Number>
-std::vector<T> Table(const Number& number, int divisor = 1) {
+template <typename T, typename Value>
+std::vector<T> Table(const Value& value) {
   std::vector<T> table(kPeriod);
-  for (size_t i = 0; i < kPeriod; ++i) table[i] = Element<T>(number(i), divisor);
+  for (size_t i = 0; i < kPeriod; ++i) table[i] = value(i);
   return table;
 }
 

@@ -66,7 +66,10 @@ void CombineFast(ReduceOp op, const T* a, const T* b, T* to, size_t n) {
 
 template <typename T>
 void DivideBy(T* values, size_t n, int divisor) {
-  for (size_t i = 0; i < n; ++i) values[i] = static_cast<T>(values[i] / static_cast<T>(divisor));
+  // In a type that holds the number of ranks, which 8 bits may not.
+  using Signed = std::conditional_t<std::is_signed_v<T>, int64_t, uint64_t>;
+  using Wide = std::conditional_t<std::is_integral_v<T>, Signed, T>;
+  for (size_t i = 0; i < n; ++i) values[i] = static_cast<T>(values[i] / static_cast<Wide>(divisor));
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "comm/reduce/wire_kernels.h"
 
+#include <cstring>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "comm/reduce/wire_kernels.cc"
 #include "hwy/foreach_target.h"  // compiles this file once for each instruction set

@@ -48,7 +48,8 @@ class Arena : public std::enable_shared_from_this<Arena> {
   int fd() const { return fd_; }
   std::byte* data() const { return mapping_.data(); }
 
-  // Page-aligned, zeroed, and backed by memory on return. Error: ResourceExhausted.
+  // Page-aligned, zeroed, and backed by memory on return; from 2 MiB on by huge pages where there are any.
+  // Error: ResourceExhausted.
   absl::StatusOr<PeerBuffer> Allocate(size_t size_bytes);
 
   // The offset of [data, data + size_bytes) in the arena's memory; false when it is not inside.

@@ -25,8 +25,10 @@ static_assert(std::atomic<uint64_t>::is_always_lock_free && std::atomic<uint32_t
 // is one collective ahead must not overwrite what a slower one still reads.
 struct CallSlot {
   CallDescriptor descriptor;
-  uint32_t inputs_direct;  // 1: inputs are in the arena, at `offsets`
-  uint32_t result_direct;  // 1: the result is, at offsets[kMaxParts]
+  uint32_t inputs_direct;  // 1: inputs are in the arena, at `offsets`; 0: at these addresses of the owner
+  uint32_t result_direct;  // 1: the result is, at offsets[kMaxParts]; 0: at that address
+  uint32_t crosses;        // 1: the owner can read its peers' ordinary memory
+  uint32_t unused;
   uint64_t offsets[kMaxParts + 1];
 };
 
@@ -57,6 +59,10 @@ struct Control {
   std::atomic<uint32_t> state;
   std::atomic<uint32_t> events;  // changes of `pairs`; a futex
   alignas(64) ProgressWords progress;
+  // Written before the ranks connect: the owner's process, where that has mapped this page, and what a peer
+  // must find there to know that it reads the owner.
+  int32_t pid;
+  uint64_t mapped, nonce;
   uint64_t cores[16];  // that the owner may run on, as bits; written before the ranks connect
   alignas(64) CallSlot slots[2];
   alignas(64) FailureRecord failure;  // valid once state is kFailed

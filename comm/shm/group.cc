@@ -1,6 +1,9 @@
 #include "comm/shm/group.h"
 
 #include <poll.h>
+#include <sys/random.h>
+#include <unistd.h>
+
 #include <sched.h>
 #include <sys/socket.h>
 
@@ -10,6 +13,7 @@
 #include <utility>
 
 #include "absl/time/time.h"
+#include "comm/shm/cross_memory.h"
 #include "comm/shm/futex.h"
 
 namespace lockstep::comm {
@@ -27,7 +31,13 @@ void InitControl(Arena& arena) {
   cpu_set_t mask;
   CPU_ZERO(&mask);
   sched_getaffinity(0, sizeof mask, &mask);
-  std::memcpy(reinterpret_cast<Control*>(arena.data())->cores, &mask, sizeof mask);
+  auto* const control = reinterpret_cast<Control*>(arena.data());
+  std::memcpy(control->cores, &mask, sizeof mask);
+  control->pid = getpid();
+  control->mapped = reinterpret_cast<uintptr_t>(arena.data());
+  if (getrandom(&control->nonce, sizeof control->nonce, GRND_NONBLOCK) != sizeof control->nonce) {
+    control->nonce = 0;  // nobody will find us, then
+  }
 }
 
 ShmGroup::ShmGroup(int rank, std::shared_ptr<Arena> arena, std::vector<ShmLink> links)
@@ -43,6 +53,18 @@ ShmGroup::ShmGroup(int rank, std::shared_ptr<Arena> arena, std::vector<ShmLink> 
   liveness_.PublishIn(&mine_->progress);
   patient_spins_ = size_ <= CoresOfAll() ? kSpinsAlone : kSpinsCrowded;
   hasty_spins_ = std::min(patient_spins_, kSpinsBackground);
+  crosses_ = CanCross();
+}
+
+// A pid means another process, or none, in another container.
+bool ShmGroup::CanCross() const {
+  for (const Control* theirs : controls_) {
+    uint64_t nonce = 0;
+    const uint64_t address = theirs->mapped + offsetof(Control, nonce);
+    if (!ReadOfProcess(theirs->pid, address, &nonce, sizeof nonce) || nonce != theirs->nonce || nonce == 0)
+      return false;
+  }
+  return true;
 }
 
 // Launchers bind ranks to cores of their own, so one rank's mask does not tell.

@@ -28,6 +28,8 @@ class ShmGroup {
   int size() const { return size_; }
   // More ranks than cores, so that a waiting rank holds up the one it waits for. The same on all ranks.
   bool crowded() const { return patient_spins_ == kSpinsCrowded; }
+  // Whether this rank can read its peers' ordinary memory, as ReadOfProcess does. Ranks may differ.
+  bool crosses() const { return crosses_; }
   Arena& arena() { return *arena_; }
   Control& mine() { return *mine_; }
   const Control& control(int peer) const { return *controls_[peer]; }
@@ -73,6 +75,7 @@ class ShmGroup {
  private:
   static void CpuPause();
   int CoresOfAll() const;
+  bool CanCross() const;
   void WakeSleepers(const std::atomic<uint32_t>& word);
   absl::Status AwaitPeer(int peer, uint32_t target, const char* phase);
   template <typename Ready>
@@ -102,6 +105,7 @@ class ShmGroup {
   std::vector<const Control*> controls_;  // of all ranks
   std::vector<std::byte*> bases_;         // of all arenas; only the own one is writable
   int patient_spins_ = 0, hasty_spins_ = 0;
+  bool crosses_ = false;
 
   Liveness liveness_;
   RunContext* context_ = nullptr;

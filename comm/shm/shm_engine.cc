@@ -78,11 +78,16 @@ CallSlot ShmEngine::SlotFor(const RunContext& context, absl::Span<const void* co
                             size_t input_bytes, const void* result, size_t result_bytes) const {
   CallSlot slot;
   slot.descriptor = context.descriptor;
+  slot.crosses = group_.crosses() && inputs.size() <= kMaxParts ? 1 : 0;
+  slot.unused = 0;
   slot.inputs_direct = inputs.size() <= kMaxParts ? 1 : 0;
   for (size_t i = 0; i < inputs.size() && slot.inputs_direct != 0; ++i) {
     if (!arena_->OffsetOf(inputs[i], input_bytes, slot.offsets[i])) slot.inputs_direct = 0;
   }
-  slot.offsets[kMaxParts] = 0;
+  for (size_t i = 0; slot.inputs_direct == 0 && slot.crosses != 0 && i < inputs.size(); ++i) {
+    slot.offsets[i] = reinterpret_cast<uintptr_t>(inputs[i]);
+  }
+  slot.offsets[kMaxParts] = reinterpret_cast<uintptr_t>(result);
   slot.result_direct =
       result != nullptr && arena_->OffsetOf(result, result_bytes, slot.offsets[kMaxParts]) ? 1 : 0;
   return slot;

@@ -8,6 +8,9 @@
 // Staging areas are written around the caches (StagedStores): peers have read those lines before, and taking
 // lines back from another core's cache costs more than memory does.
 //
+// A third way for reductions of middling size where the kernel allows it: reading the peers' ordinary memory
+// (comm/shm/cross_memory.h).
+//
 // Reductions (N ranks, S bytes a rank; algbw bounds are in docs/DESIGN.md, section 5):
 //   one_shot   every rank stages its input and reduces everything: 1 barrier, N (N + 3) S moved. For small S.
 //   two_shot   by segments: every rank reduces its share of the segment into its own result, then copies the
@@ -53,6 +56,7 @@ class ShmEngine : public Engine, private Transport {
     return arena_->Allocate(size_bytes);
   }
   void NoteProgress() override { group_.NoteProgress(); }
+  std::string DescribeChoices() const override;
   void Interrupt(const absl::Status& reason) override { group_.Interrupt(reason); }
   void ReportFailure(const absl::Status& reason) override { group_.ReportFailure(reason); }
 
@@ -68,9 +72,16 @@ class ShmEngine : public Engine, private Transport {
   };
   absl::Status ReduceEverywhere(const Call& call, RunContext& context);
   absl::Status OneShot(const Reduction& reduction, const RunContext& context);
+  absl::Status OneShotUnlessDirect(const Reduction& reduction, const RunContext& context);
+  size_t NextOneShotArea() const;
+  void StageWhole(const Reduction& reduction, size_t area);
+  void ReduceStaged(const Reduction& reduction, size_t area);
   absl::Status TwoShot(const Reduction& reduction, const RunContext& context);
+  absl::Status TwoShotBegun(const Reduction& reduction);
   absl::Status TwoShotDirect(const Reduction& reduction, const Pointers<const std::byte*>& inputs,
                              const Pointers<std::byte*>& results);
+  absl::Status TwoShotCross(const Reduction& reduction);
+  absl::Status ReadPeer(int peer, bool direct, uint64_t at, void* to, size_t size_bytes);
   absl::Status TwoShotStaged(const Reduction& reduction, const Pointers<const std::byte*>& direct_inputs);
   absl::Status ReduceScatter(const Call& call, const RunContext& context);
 
@@ -111,6 +122,7 @@ class ShmEngine : public Engine, private Transport {
   ShmGroup group_;
   P2pCollectives messages_;
   ReductionPlans plans_;
+  std::vector<std::byte> crossed_;        // pieces of peers' inputs
   std::vector<uint32_t> posted_, taken_;  // pieces of messages so far, for each peer
 };
 

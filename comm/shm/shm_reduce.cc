@@ -1,6 +1,9 @@
 // The reductions of ShmEngine.
 #include <algorithm>
+#include <cerrno>
 
+#include "comm/shm/cross_memory.h"
+#include "comm/shm/direct_two_shot.h"
 #include "comm/shm/shm_engine.h"
 
 namespace lockstep::comm {
@@ -9,15 +12,27 @@ namespace {
 // Up to this many bytes a rank every rank reduces everything by itself: there is one barrier in place of
 // three, which is worth more where ranks share cores.
 constexpr size_t kOneShotAloneBytes = size_t{2} << 10, kOneShotCrowdedBytes = size_t{32} << 10;
-// A segment of a direct two-shot, over all shares. Small enough that a rank's results are still in the shared
-// cache when the others copy them, large enough to hide the barriers.
-constexpr size_t kSegmentBytes = size_t{1} << 20;
-// From here on all ranks' data together is far larger than the caches.
-constexpr size_t kLargeBytes = size_t{16} << 20;
+
+// The same where data would have to be staged for a two-shot too.
+constexpr size_t kOneShotStagedBytes = size_t{16} << 10;
+
+// Where peers' ordinary memory can be read, that is faster than staging it between these sizes: below, the
+// calls cost more than a copy; above, what is read has left the caches, which staging by pieces avoids.
+constexpr size_t kCrossFromBytes = size_t{128} << 10, kCrossToBytes = size_t{8} << 20;
+constexpr size_t kCrossPieceBytes = size_t{256} << 10;  // of all peers' inputs together
 
 size_t RoundDown(size_t value, size_t step) { return std::max(step, value / step * step); }
 
 }  // namespace
+
+std::string ShmEngine::DescribeChoices() const {
+  const size_t always = group_.crowded() ? kOneShotCrowdedBytes : kOneShotAloneBytes;
+  return absl::StrCat("shared memory, ", group_.crowded() ? "more ranks than cores" : "a core for every rank",
+                      ":\n  all_reduce, reduce_lanes, reduce: one_shot, two_shot from ", always + 1,
+                      " bytes (of all lane parts of a rank; in ordinary memory from ",
+                      std::max(always, kOneShotStagedBytes) + 1,
+                      ")\n  the others: pulled from their owners\n");
+}
 
 absl::Status ShmEngine::ReduceEverywhere(const Call& call, RunContext& context) {
   const ReductionPlan& plan = plans_.For(call, size());
@@ -29,39 +44,73 @@ absl::Status ShmEngine::ReduceEverywhere(const Call& call, RunContext& context) 
   reduction.everyone = call.kind != Collective::kReduce;
   reduction.out = reduction.everyone || rank() == call.root ? call.out.data : nullptr;
   const size_t bytes = reduction.count * reduction.element_bytes;
-  const bool fits = bytes * plan.most_inputs <= kOneShotBytes;
-  const bool one_shot =
-      call.algorithm == Algorithm::kOneShot ||
-      (call.algorithm == Algorithm::kAuto &&
-       bytes * plan.most_inputs <= (group_.crowded() ? kOneShotCrowdedBytes : kOneShotAloneBytes));
-  // One-shot of more than the area holds would only be a slower two-shot.
-  context.ran = one_shot && fits ? Algorithm::kOneShot : Algorithm::kTwoShot;
-  return one_shot && fits ? OneShot(reduction, context) : TwoShot(reduction, context);
+  const size_t staged_bytes = bytes * plan.most_inputs;
+  const bool fits = staged_bytes <= kOneShotBytes;  // one-shot of more would only be a slower two-shot
+  const bool automatic = call.algorithm == Algorithm::kAuto;
+  const size_t always = group_.crowded() ? kOneShotCrowdedBytes : kOneShotAloneBytes;
+  if (fits && (call.algorithm == Algorithm::kOneShot || (automatic && staged_bytes <= always))) {
+    context.ran = Algorithm::kOneShot;
+    return OneShot(reduction, context);
+  }
+  context.ran = Algorithm::kTwoShot;
+  if (automatic && staged_bytes <= kOneShotStagedBytes) return OneShotUnlessDirect(reduction, context);
+  return TwoShot(reduction, context);
 }
 
-absl::Status ShmEngine::OneShot(const Reduction& reduction, const RunContext& context) {
+// The area of the collective that comes next: Begin counts it. Who still reads this area is two collectives
+// behind, which cannot be.
+size_t ShmEngine::NextOneShotArea() const {
+  return kOneShotOffset + static_cast<size_t>(1 - group_.Parity()) * kOneShotBytes;
+}
+
+void ShmEngine::StageWhole(const Reduction& reduction, size_t area) {
   const size_t bytes = reduction.count * reduction.element_bytes;
-  // The next collective's parity: Begin counts it. Who still reads this area is two collectives behind, which
-  // cannot be.
-  const size_t area = kOneShotOffset + static_cast<size_t>(1 - group_.Parity()) * kOneShotBytes;
   std::byte* staged = group_.At(rank(), area, kOneShotBytes);
   for (const void* input : reduction.inputs) {
     CopyBytes(staged, input, bytes);
     staged += bytes;
   }
-  CallSlot slot;
-  slot.descriptor = context.descriptor;
-  slot.inputs_direct = slot.result_direct = 0;
-  slot.offsets[kMaxParts] = 0;
-  RETURN_IF_ERROR(group_.Begin(slot, 0));
-  if (reduction.out == nullptr || bytes == 0) return absl::OkStatus();
-  const size_t parts = reduction.plan->inputs.size();
-  Pointers<const void*> inputs(parts);
-  for (size_t i = 0; i < parts; ++i) {
-    const ReductionPlan::Input& input = reduction.plan->inputs[i];
-    inputs[i] = group_.At(input.owner, area + input.index * bytes, bytes);
+}
+
+void ShmEngine::ReduceStaged(const Reduction& reduction, size_t area) {
+  const size_t bytes = reduction.count * reduction.element_bytes;
+  if (reduction.out == nullptr || bytes == 0) return;
+  Pointers<const void*> inputs;
+  for (const auto& [owner, index] : reduction.plan->inputs) {
+    inputs.push_back(group_.At(owner, area + index * bytes, bytes));
   }
   reduction.plan->program->Run(inputs.data(), reduction.out, reduction.count);
+}
+
+absl::Status ShmEngine::OneShot(const Reduction& reduction, const RunContext& context) {
+  const size_t area = NextOneShotArea();
+  StageWhole(reduction, area);
+  CallSlot slot;
+  slot.descriptor = context.descriptor;
+  slot.inputs_direct = slot.result_direct = slot.crosses = slot.unused = 0;
+  slot.offsets[kMaxParts] = 0;
+  RETURN_IF_ERROR(group_.Begin(slot, 0));
+  ReduceStaged(reduction, area);
+  return absl::OkStatus();
+}
+
+// For sizes at which a direct two-shot is faster than a one-shot, and that faster than a staged two-shot.
+// Whose memory is where shows in the slots only, so who has it elsewhere stages it beforehand, in the hope
+// that all do.
+absl::Status ShmEngine::OneShotUnlessDirect(const Reduction& reduction, const RunContext& context) {
+  const size_t area = NextOneShotArea(), bytes = reduction.count * reduction.element_bytes;
+  CallSlot slot = SlotFor(context, reduction.inputs, bytes, reduction.out, bytes);
+  if (!reduction.everyone || slot.result_direct == 0) slot.inputs_direct = 0;
+  if (slot.inputs_direct == 0) StageWhole(reduction, area);
+  RETURN_IF_ERROR(group_.Begin(slot, reduction.inputs.size()));
+  int direct = 0;
+  for (int peer = 0; peer < size(); ++peer) direct += group_.SlotOf(peer).inputs_direct != 0 ? 1 : 0;
+  if (direct == size()) return TwoShotBegun(reduction);
+  if (direct > 0) {
+    if (slot.inputs_direct != 0) StageWhole(reduction, area);
+    RETURN_IF_ERROR(group_.Barrier("show"));
+  }
+  ReduceStaged(reduction, area);
   return absl::OkStatus();
 }
 
@@ -69,6 +118,12 @@ absl::Status ShmEngine::TwoShot(const Reduction& reduction, const RunContext& co
   const size_t bytes = reduction.count * reduction.element_bytes;
   const CallSlot slot = SlotFor(context, reduction.inputs, bytes, reduction.out, bytes);
   RETURN_IF_ERROR(group_.Begin(slot, reduction.inputs.size()));
+  return TwoShotBegun(reduction);
+}
+
+// Every rank's slot is there.
+absl::Status ShmEngine::TwoShotBegun(const Reduction& reduction) {
+  const size_t bytes = reduction.count * reduction.element_bytes;
   bool inputs_direct = true, results_direct = reduction.everyone;
   for (int peer = 0; peer < size(); ++peer) {
     inputs_direct = inputs_direct && group_.SlotOf(peer).inputs_direct != 0;
@@ -82,7 +137,11 @@ absl::Status ShmEngine::TwoShot(const Reduction& reduction, const RunContext& co
         return PeerError(absl::StrCat("rank ", owner, " named memory that it has not"));
     }
   }
-  if (!inputs_direct || !results_direct) return TwoShotStaged(reduction, inputs);
+  if (!inputs_direct || !results_direct) {
+    bool cross = reduction.everyone && bytes >= kCrossFromBytes && bytes < kCrossToBytes;
+    for (int peer = 0; peer < size(); ++peer) cross = cross && group_.SlotOf(peer).crosses != 0;
+    return cross ? TwoShotCross(reduction) : TwoShotStaged(reduction, inputs);
+  }
   Pointers<std::byte*> results;
   for (int peer = 0; peer < size(); ++peer) {
     results.push_back(group_.At(peer, group_.SlotOf(peer).offsets[kMaxParts], bytes));
@@ -92,41 +151,64 @@ absl::Status ShmEngine::TwoShot(const Reduction& reduction, const RunContext& co
   return TwoShotDirect(reduction, inputs, results);
 }
 
-// In place is safe: only the owner of a share reads that share of the inputs, and a rank overwrites other
-// ranks' shares of its own result only after those have come to the barrier that follows their reading.
-//
-// Stores go around the caches where a peer has read the lines before: taking a line back from another core's
-// cache costs more than memory does, several times more where the cores share no cache. In place those are
-// the copied shares (their owners have just read them), otherwise the reduced ones (the peers copied them in
-// the call before).
 absl::Status ShmEngine::TwoShotDirect(const Reduction& reduction, const Pointers<const std::byte*>& inputs,
                                       const Pointers<std::byte*>& results) {
-  const size_t element = reduction.element_bytes;
-  const size_t segment = RoundDown(kSegmentBytes / element, size_t{16} * size());
-  const bool in_place = std::find(inputs.begin(), inputs.end(), results[rank()]) != inputs.end();
-  const bool large = reduction.count * element >= kLargeBytes;
-  const Stores reduced = in_place ? Stores::kCached : Stores::kStreaming;
-  const Stores copied = in_place || large ? Stores::kStreaming : Stores::kCached;
-  Pointers<const void*> at(inputs.size());
-  const auto reduce = [&](size_t begin) {
-    const Share mine = ShareOf(std::min(segment, reduction.count - begin), rank(), size());
-    const size_t offset = (begin + mine.begin) * element;
-    for (size_t i = 0; i < inputs.size(); ++i) at[i] = inputs[i] + offset;
-    reduction.plan->program->Run(at.data(), results[rank()] + offset, mine.count(), reduced);
-    group_.Arrive();
+  struct Sync {
+    ShmGroup& group;
+    void Arrive() { group.Arrive(); }
+    absl::Status Await(uint32_t behind) { return group.Await("reduce", behind); }
   };
-  if (reduction.count > 0) reduce(0);
-  for (size_t begin = 0; begin < reduction.count; begin += segment) {
-    // One segment ahead, so that a peer's short delay is not waited for.
-    const bool more = begin + segment < reduction.count;
-    if (more) reduce(begin + segment);
-    RETURN_IF_ERROR(group_.Await("reduce", more ? 1 : 0));
-    for (int k = 1; k < size(); ++k) {
-      const int peer = (rank() + k) % size();
-      const Share theirs = ShareOf(std::min(segment, reduction.count - begin), peer, size());
-      const size_t offset = (begin + theirs.begin) * element;
-      CopyBytes(results[rank()] + offset, results[peer] + offset, theirs.count() * element, copied);
+  const DirectTwoShot steps{*reduction.plan->program, inputs, results, rank(), size(), reduction.count,
+                            reduction.element_bytes};
+  RETURN_IF_ERROR(steps.Run(Sync{group_}));
+  return group_.Barrier("copy");
+}
+
+absl::Status ShmEngine::ReadPeer(int peer, bool direct, uint64_t at, void* to, size_t size_bytes) {
+  if (direct) {
+    const std::byte* const from = group_.At(peer, at, size_bytes);
+    if (from == nullptr) return PeerError(absl::StrCat("rank ", peer, " named memory that it has not"));
+    CopyBytes(to, from, size_bytes);
+    return absl::OkStatus();
+  }
+  if (ReadOfProcess(group_.control(peer).pid, at, to, size_bytes)) return absl::OkStatus();
+  return PeerError(ErrnoText(absl::StrCat("the memory of rank ", peer, " cannot be read any more"), errno));
+}
+
+// As TwoShotDirect, in one segment: in place is as safe.
+absl::Status ShmEngine::TwoShotCross(const Reduction& reduction) {
+  const size_t element = reduction.element_bytes, parts = reduction.plan->inputs.size();
+  const Share mine = ShareOf(reduction.count, rank(), size());
+  const size_t piece = RoundDown(kCrossPieceBytes / parts / element, 16);
+  crossed_.resize(std::max(crossed_.size(), parts * piece * element));
+  auto* const out = static_cast<std::byte*>(reduction.out);
+  Pointers<const void*> at(parts);
+  for (size_t begin = mine.begin; begin < mine.end; begin += piece) {
+    const size_t n = std::min(piece, mine.end - begin), offset = begin * element;
+    for (size_t i = 0; i < parts; ++i) {
+      const auto [owner, index] = reduction.plan->inputs[i];
+      if (owner == rank()) {
+        at[i] = static_cast<const std::byte*>(reduction.inputs[index]) + offset;
+        continue;
+      }
+      const CallSlot& slot = group_.SlotOf(owner);
+      const uint64_t from = slot.offsets[index] + offset;
+      if (slot.inputs_direct != 0) at[i] = group_.At(owner, from, n * element);
+      if (slot.inputs_direct != 0 && at[i] != nullptr) continue;
+      std::byte* const to = crossed_.data() + i * piece * element;
+      RETURN_IF_ERROR(ReadPeer(owner, slot.inputs_direct != 0, from, to, n * element));
+      at[i] = to;
     }
+    reduction.plan->program->Run(at.data(), out + offset, n);
+  }
+  RETURN_IF_ERROR(group_.Barrier("reduce"));
+  for (int k = 1; k < size(); ++k) {
+    const int peer = (rank() + k) % size();
+    const CallSlot& slot = group_.SlotOf(peer);
+    const Share theirs = ShareOf(reduction.count, peer, size());
+    const size_t offset = theirs.begin * element;
+    RETURN_IF_ERROR(ReadPeer(peer, slot.result_direct != 0, slot.offsets[kMaxParts] + offset, out + offset,
+                             theirs.count() * element));
   }
   return group_.Barrier("copy");
 }

@@ -1,11 +1,15 @@
 #include "comm/bench/comm_bench.h"
 
+#include <fstream>
+#include <iterator>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "comm/bench/bench_plot.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/run_ranks.h"
@@ -14,7 +18,9 @@ namespace lockstep::comm {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 // What rank 0 prints, over `size` ranks.
 absl::StatusOr<std::string> Output(const CommBenchOptions& options, int size,
@@ -100,6 +106,84 @@ TEST(CommBenchTest, UncheckedIsNotAvailable) {
   EXPECT_EQ(Rows(*Output(options, 2))[0][8], "N/A");
 }
 
+TEST(CommBenchTest, VFormsAreThere) {
+  for (const char* name : {"reduce_scatter_v", "all_gather_v", "gather_v", "scatter_v", "all_to_all_v"}) {
+    CommBenchOptions options = Small(name);
+    options.verify = true;
+    options.min_bytes = 4;  // most parts are empty
+    const auto output = Output(options, 4);
+    ASSERT_TRUE(output.ok()) << name << ": " << output.status();
+    EXPECT_THAT(*output, HasSubstr("# Out of bounds values : 0 OK"));
+  }
+}
+
+TEST(CommBenchTest, NarrowWiresAndUnalignedDataAreRight) {
+  for (const char* backend : {"shm", "tcp"}) {
+    for (const char* collective : {"all_reduce", "reduce_lanes"}) {
+      for (const char* wire : {"bf16", "f16"}) {
+        CommBenchOptions options = Small(collective);
+        options.wire = wire;
+        options.unalign = 3;
+        options.verify = true;
+        const auto output = Output(options, 3, backend);
+        EXPECT_TRUE(output.ok()) << backend << " " << collective << " " << wire << ": " << output.status();
+      }
+    }
+  }
+}
+
+TEST(CommBenchTest, AllAlgorithmsRunAndAreDrawn) {
+  for (const char* backend : {"shm", "tcp"}) {
+    CommBenchOptions options = Small("all_reduce");
+    options.algorithm = "all";
+    options.plot_file = absl::StrCat(::testing::TempDir(), "/", backend, "_plot.svg");
+    const auto output = Output(options, 3, backend);
+    ASSERT_TRUE(output.ok()) << output.status();
+    std::ifstream file(options.plot_file);
+    const std::string svg((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+    for (const char* name : {"auto", "one_shot", "two_shot", "ring", "halving_doubling", "tree"}) {
+      EXPECT_THAT(*output, HasSubstr(absl::StrCat("# Algorithm: ", name, "\n")));
+      EXPECT_THAT(svg, HasSubstr(absl::StrCat(">", name, "<")));
+    }
+    EXPECT_THAT(svg, AllOf(HasSubstr("bound: "), HasSubstr("stroke-dasharray"), HasSubstr("</svg>")));
+  }
+}
+
+TEST(CommBenchTest, TooSlowIsAnError) {
+  CommBenchOptions options = Small("broadcast");
+  options.min_busbw = 1e9;
+  const absl::Status status = Output(options, 2).status();
+  EXPECT_THAT(std::string(status.message()), HasSubstr("bus bandwidth"));
+}
+
+TEST(CommBenchTest, ColumnsOfIterationsAndTimesOnDemand) {
+  CommBenchOptions options = Small("all_reduce");
+  options.per_iteration_columns = true;
+  options.timestamps = true;
+  options.in_place_only = true;
+  const auto rows = Rows(*Output(options, 2));
+  ASSERT_EQ(rows[0].size(), 17u + 8 + 2);  // date and time of day
+  EXPECT_EQ(rows[0][5], "N/A");
+  EXPECT_NE(rows[0][9], "N/A");
+}
+
+TEST(BoundTest, EverySizeHasALine) {
+  CommBenchOptions options = Small("all_reduce");
+  std::ostringstream out;
+  ASSERT_TRUE(RunBoundBench(options, 2, out).ok());
+  const auto rows = Rows(out.str());
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[1][0], "40000");
+  EXPECT_FALSE(RunBoundBench(options, 1, out).ok());
+}
+
+TEST(PlotTest, StandsForItselfWhateverTheData) {
+  const std::string svg =
+      SvgOf({"<all> & more", "", {{"a", {{1024, 1}, {4096, 0}, {0, 3}}}, {"b", {}}, {"c", {{1e12, 1e-9}}}}});
+  EXPECT_THAT(svg, AllOf(HasSubstr("&lt;all&gt; &amp; more"), HasSubstr(">1 KiB<"), HasSubstr("</svg>")));
+  EXPECT_THAT(svg, Not(AnyOf(HasSubstr("nan"), HasSubstr("inf"))));
+}
+
 TEST(CommBenchTest, NonsenseIsNamedBeforeAnythingRuns) {
   const auto error = [](CommBenchOptions options) {
     const absl::Status status = Output(options, 2).status();
@@ -116,6 +200,16 @@ TEST(CommBenchTest, NonsenseIsNamedBeforeAnythingRuns) {
   options = Small("reduce_lanes");
   options.algorithm = "ring";
   EXPECT_THAT(error(options), HasSubstr("lane tree"));
+  options = Small("all_reduce");
+  options.wire = "fp8";
+  EXPECT_THAT(error(options), HasSubstr("bf16"));
+  options.wire = "bf16";
+  options.dtype = "double";
+  EXPECT_THAT(error(options), HasSubstr("float"));
+  options = Small("all_reduce");
+  options.verify = true;
+  options.per_iteration = 2;
+  EXPECT_THAT(error(options), HasSubstr("-m 1"));
   options = Small("broadcast");
   options.root = 7;
   EXPECT_THAT(error(options), HasSubstr("root 7"));

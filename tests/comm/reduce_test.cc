@@ -8,6 +8,7 @@
 #include <limits>
 #include <vector>
 
+#include "comm/call.h"
 #include "comm/reduce/half.h"
 #include "gtest/gtest.h"
 #include "runtime/core/thread.h"
