@@ -43,7 +43,14 @@ void MpiTransport::GiveUp(Batch& batch, const absl::Status& why) {
       TellAll(&why);
       told = true;
     }
-    if (end.Passed()) return session_.Abandon(std::string(why.message()));
+    if (!end.Passed()) continue;
+    int left[Step::kCollective + 1] = {};
+    for (size_t i = 1; i < batch.requests.size(); ++i) {
+      if (batch.requests[i] != MPI_REQUEST_NULL) ++left[batch.steps[i].what];
+    }
+    return session_.Abandon(absl::StrCat(why.message(), " (left under way: ", left[Step::kSend], " sends, ",
+                                         left[Step::kHead] + left[Step::kPayload], " receives, ",
+                                         left[Step::kCollective], " collectives)"));
   }
 }
 
@@ -64,9 +71,10 @@ absl::Status MpiTransport::HearNews(const MPI_Status& status) {
   }
   if (note.goodbye == 0) {
     failed_ = true;
-    return StatusOfTrouble(
-        note.trouble, note.code,
-        absl::StrCat("rank ", peer, " reports: ", absl::string_view(note.text, text_bytes)));
+    told_ =
+        StatusOfTrouble(note.trouble, note.code,
+                        absl::StrCat("rank ", peer, " reports: ", absl::string_view(note.text, text_bytes)));
+    return absl::OkStatus();
   }
   if (!peers_[peer].left) ++peers_left_;
   peers_[peer].left = true;

@@ -18,6 +18,7 @@ constexpr int kFirstPayloadTag = 16, kPayloadTags = 1 << 14;  // MPI promises ta
 
 // Who waits polls at once for some time, then lets others run, then sleeps between polls.
 constexpr int kSpins = 200, kYields = 2000, kBackgroundSpins = 20, kBackgroundYields = 100;
+constexpr absl::Duration kPatienceWhenTold = absl::Milliseconds(10);
 constexpr absl::Duration kPause = absl::Microseconds(50);
 constexpr int kPollsPerLook = 64;  // at the clock
 
@@ -56,6 +57,7 @@ absl::Status MpiTransport::Open() {
 absl::Status MpiTransport::Exchange(absl::Span<const Outgoing> sends, absl::Span<const Incoming> recvs,
                                     const char* phase) {
   RETURN_IF_ERROR(session_.usable());
+  if (!told_.ok()) return told_;
   Begin(batch_);
   absl::Status status;
   {
@@ -71,9 +73,8 @@ absl::Status MpiTransport::Exchange(absl::Span<const Outgoing> sends, absl::Span
 absl::Status MpiTransport::CheckNews() {
   Begin(batch_);
   bool moved = false;
-  const absl::Status status = Poll(batch_, moved);
-  if (!status.ok()) failed_ = true;
-  return status;
+  RETURN_IF_ERROR(Poll(batch_, moved));
+  return told_;
 }
 
 absl::Status MpiTransport::Await(MPI_Request request, const char* phase) {
@@ -219,6 +220,11 @@ absl::Status MpiTransport::HearHead(const Step& step, const MPI_Status& status, 
 
 absl::Status MpiTransport::AwaitSomething(Batch& batch) {
   if (interrupted_.load(std::memory_order_acquire)) return Interruption();
+  if (!told_.ok()) {
+    // What all have come to, before one of them failed, still comes to its end.
+    if (!patience_) patience_ = Deadline::After(kPatienceWhenTold);
+    if (patience_->Passed()) return told_;
+  }
   if (peers_left_ > 0) RETURN_IF_ERROR(CheckThatNobodyLeft(batch));
   const int idle = ++batch.idle;
   const int spins = context_->background ? kBackgroundSpins : kSpins;

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -121,7 +122,9 @@ class MpiTransport : public Transport {
   std::vector<std::unique_ptr<Note>> notes_;  // on their way to the peers
   std::vector<MPI_Request> note_requests_;
   bool said_goodbye_ = false;
-  bool failed_ = false;  // here or at a peer
+  bool failed_ = false;               // here or at a peer
+  absl::Status told_;                 // the failure of a peer
+  std::optional<Deadline> patience_;  // once told
 
   std::atomic<bool> interrupted_{false};
   std::mutex reason_mutex_;
