@@ -131,8 +131,8 @@ absl::Status MpiTransport::Post(absl::Span<const Outgoing> sends, absl::Span<con
 }
 
 absl::Status MpiTransport::PostSend(const Outgoing& send, Batch& batch) {
-  const Step step{Step::kSend, send.to, peers_[send.to].sent++, nullptr, nullptr};
   Slot& slot = NextSlot(batch);
+  const Step step{Step::kSend, send.to, peers_[send.to].sent++, nullptr, &slot};
   slot.head = {send.descriptor, send.size_bytes};
   const bool small = send.size_bytes <= Slot::kPayloadBytes;
   if (small && send.size_bytes > 0) std::memcpy(slot.payload, send.data, send.size_bytes);
@@ -148,6 +148,7 @@ absl::Status MpiTransport::PostPayload(bool send, const void* data, size_t size_
                                        Batch& batch) {
   const int tag = kFirstPayloadTag + static_cast<int>(step.number % kPayloadTags);
   step.what = send ? Step::kSend : Step::kPayload;
+  step.slot = nullptr;
   for (size_t begin = 0; begin < size_bytes; begin += largest_message_bytes_) {
     auto* const at = const_cast<std::byte*>(static_cast<const std::byte*>(data)) + begin;
     const int bytes = static_cast<int>(std::min(largest_message_bytes_, size_bytes - begin));
