@@ -21,8 +21,9 @@ constexpr absl::Duration kGracePause = absl::Microseconds(100);
 
 }  // namespace
 
-// Receives are taken back, the rest is waited for. Where that does not succeed, the memory that MPI still
-// knows is no longer ours to lend.
+// Receives are taken back, the rest is waited for. Heads may stay on their way, since their memory is ours (a
+// small message to a rank that does not come completes when that rank does). Where MPI still knows memory of
+// callers in the end, it is no longer ours to lend.
 void MpiTransport::GiveUp(Batch& batch, const absl::Status& why) {
   failed_ = true;
   const Deadline silent = Deadline::After(kSilentGrace), end = Deadline::After(kGrace);
@@ -31,19 +32,37 @@ void MpiTransport::GiveUp(Batch& batch, const absl::Status& why) {
     if (!first) absl::SleepFor(kGracePause);
     std::lock_guard<std::mutex> lock(session_.mutex());
     if (session_.abandoned()) return;
-    for (size_t i = 1; first && i < batch.requests.size(); ++i) {
-      const bool receives = batch.steps[i].what == Step::kHead || batch.steps[i].what == Step::kPayload;
-      if (receives && batch.requests[i] != MPI_REQUEST_NULL) MPI_Cancel(&batch.requests[i]);
-    }
+    if (first) CancelReceives(batch);
     int done = 0;
-    MPI_Testall(static_cast<int>(batch.requests.size()) - 1, batch.requests.data() + 1, &done,
-                MPI_STATUSES_IGNORE);
-    if (done != 0) return;
+    MPI_Testsome(static_cast<int>(batch.requests.size()) - 1, batch.requests.data() + 1, &done,
+                 batch.indices.data(), MPI_STATUSES_IGNORE);
+    size_t of_callers = 0;
+    for (size_t i = 1; i < batch.requests.size(); ++i) {
+      if (batch.requests[i] != MPI_REQUEST_NULL && batch.steps[i].slot == nullptr) ++of_callers;
+    }
+    if (of_callers == 0) return KeepHeads(batch);
     if (!told && silent.Passed()) {
       TellAll(&why);
       told = true;
     }
-    if (end.Passed()) return session_.Abandon(std::string(why.message()));
+    if (end.Passed()) {
+      return session_.Abandon(absl::StrCat(why.message(), " (", of_callers,
+                                           " operations on callers' memory were left under way)"));
+    }
+  }
+}
+
+void MpiTransport::CancelReceives(Batch& batch) {
+  batch.indices.resize(batch.requests.size());
+  for (size_t i = 1; i < batch.requests.size(); ++i) {
+    const bool receives = batch.steps[i].what == Step::kHead || batch.steps[i].what == Step::kPayload;
+    if (receives && batch.requests[i] != MPI_REQUEST_NULL) MPI_Cancel(&batch.requests[i]);
+  }
+}
+
+void MpiTransport::KeepHeads(Batch& batch) {
+  for (size_t i = 1; i < batch.requests.size(); ++i) {
+    if (batch.requests[i] != MPI_REQUEST_NULL) own_requests_.push_back(batch.requests[i]);
   }
 }
 
@@ -64,9 +83,10 @@ absl::Status MpiTransport::HearNews(const MPI_Status& status) {
   }
   if (note.goodbye == 0) {
     failed_ = true;
-    return StatusOfTrouble(
-        note.trouble, note.code,
-        absl::StrCat("rank ", peer, " reports: ", absl::string_view(note.text, text_bytes)));
+    told_ =
+        StatusOfTrouble(note.trouble, note.code,
+                        absl::StrCat("rank ", peer, " reports: ", absl::string_view(note.text, text_bytes)));
+    return absl::OkStatus();
   }
   if (!peers_[peer].left) ++peers_left_;
   peers_[peer].left = true;
@@ -94,14 +114,14 @@ void MpiTransport::TellAll(const absl::Status* failure) {
     const int bytes = static_cast<int>(offsetof(Note, text) + note->text_bytes);
     if (MPI_Isend(note.get(), bytes, MPI_BYTE, peer, kNewsTag, comm_, &request) != MPI_SUCCESS) continue;
     notes_.push_back(std::move(note));
-    note_requests_.push_back(request);
+    own_requests_.push_back(request);
   }
 }
 
 // With the session's mutex held.
 bool MpiTransport::NotesAreOut() {
   int done = 0;
-  MPI_Testall(static_cast<int>(note_requests_.size()), note_requests_.data(), &done, MPI_STATUSES_IGNORE);
+  MPI_Testall(static_cast<int>(own_requests_.size()), own_requests_.data(), &done, MPI_STATUSES_IGNORE);
   return done != 0;
 }
 

@@ -18,6 +18,7 @@ constexpr int kFirstPayloadTag = 16, kPayloadTags = 1 << 14;  // MPI promises ta
 
 // Who waits polls at once for some time, then lets others run, then sleeps between polls.
 constexpr int kSpins = 200, kYields = 2000, kBackgroundSpins = 20, kBackgroundYields = 100;
+constexpr absl::Duration kPatienceWhenTold = absl::Milliseconds(10);
 constexpr absl::Duration kPause = absl::Microseconds(50);
 constexpr int kPollsPerLook = 64;  // at the clock
 
@@ -56,6 +57,7 @@ absl::Status MpiTransport::Open() {
 absl::Status MpiTransport::Exchange(absl::Span<const Outgoing> sends, absl::Span<const Incoming> recvs,
                                     const char* phase) {
   RETURN_IF_ERROR(session_.usable());
+  if (!told_.ok()) return told_;
   Begin(batch_);
   absl::Status status;
   {
@@ -71,9 +73,8 @@ absl::Status MpiTransport::Exchange(absl::Span<const Outgoing> sends, absl::Span
 absl::Status MpiTransport::CheckNews() {
   Begin(batch_);
   bool moved = false;
-  const absl::Status status = Poll(batch_, moved);
-  if (!status.ok()) failed_ = true;
-  return status;
+  RETURN_IF_ERROR(Poll(batch_, moved));
+  return told_;
 }
 
 absl::Status MpiTransport::Await(MPI_Request request, const char* phase) {
@@ -130,8 +131,8 @@ absl::Status MpiTransport::Post(absl::Span<const Outgoing> sends, absl::Span<con
 }
 
 absl::Status MpiTransport::PostSend(const Outgoing& send, Batch& batch) {
-  const Step step{Step::kSend, send.to, peers_[send.to].sent++, nullptr, nullptr};
   Slot& slot = NextSlot(batch);
+  const Step step{Step::kSend, send.to, peers_[send.to].sent++, nullptr, &slot};
   slot.head = {send.descriptor, send.size_bytes};
   const bool small = send.size_bytes <= Slot::kPayloadBytes;
   if (small && send.size_bytes > 0) std::memcpy(slot.payload, send.data, send.size_bytes);
@@ -147,6 +148,7 @@ absl::Status MpiTransport::PostPayload(bool send, const void* data, size_t size_
                                        Batch& batch) {
   const int tag = kFirstPayloadTag + static_cast<int>(step.number % kPayloadTags);
   step.what = send ? Step::kSend : Step::kPayload;
+  step.slot = nullptr;
   for (size_t begin = 0; begin < size_bytes; begin += largest_message_bytes_) {
     auto* const at = const_cast<std::byte*>(static_cast<const std::byte*>(data)) + begin;
     const int bytes = static_cast<int>(std::min(largest_message_bytes_, size_bytes - begin));
@@ -219,6 +221,11 @@ absl::Status MpiTransport::HearHead(const Step& step, const MPI_Status& status, 
 
 absl::Status MpiTransport::AwaitSomething(Batch& batch) {
   if (interrupted_.load(std::memory_order_acquire)) return Interruption();
+  if (!told_.ok()) {
+    // What all have come to, before one of them failed, still comes to its end.
+    if (!patience_) patience_ = Deadline::After(kPatienceWhenTold);
+    if (patience_->Passed()) return told_;
+  }
   if (peers_left_ > 0) RETURN_IF_ERROR(CheckThatNobodyLeft(batch));
   const int idle = ++batch.idle;
   const int spins = context_->background ? kBackgroundSpins : kSpins;

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -68,7 +69,7 @@ class MpiTransport : public Transport {
     int peer = -1;
     uint64_t number = 0;             // of the message, among those to or from the peer
     const Incoming* recv = nullptr;  // of kHead
-    Slot* slot = nullptr;            // of kHead
+    Slot* slot = nullptr;            // of a head, in or out
   };
   // What is under way: requests and what they are, in step. The first is always the news.
   struct Batch {
@@ -98,6 +99,8 @@ class MpiTransport : public Transport {
   absl::Status AwaitSomething(Batch& batch);
   absl::Status CheckThatNobodyLeft(const Batch& batch) const;
   void GiveUp(Batch& batch, const absl::Status& why);
+  void CancelReceives(Batch& batch);
+  void KeepHeads(Batch& batch);
 
   absl::Status ListenForNews();
   absl::Status HearNews(const MPI_Status& status);
@@ -119,9 +122,11 @@ class MpiTransport : public Transport {
   std::unique_ptr<Note> heard_;  // where the next piece of news arrives
   MPI_Request news_ = MPI_REQUEST_NULL;
   std::vector<std::unique_ptr<Note>> notes_;  // on their way to the peers
-  std::vector<MPI_Request> note_requests_;
+  std::vector<MPI_Request> own_requests_;  // of notes, and of heads that were given up: no memory of callers
   bool said_goodbye_ = false;
-  bool failed_ = false;  // here or at a peer
+  bool failed_ = false;               // here or at a peer
+  absl::Status told_;                 // the failure of a peer
+  std::optional<Deadline> patience_;  // once told
 
   std::atomic<bool> interrupted_{false};
   std::mutex reason_mutex_;
