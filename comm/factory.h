@@ -16,17 +16,22 @@
 namespace lockstep::comm {
 
 struct CommunicatorOptions {
-  std::string backend = "auto";  // one of BackendNames(); auto: shm when all ranks share a machine, else tcp
+  // One of BackendNames(). auto: shm when all ranks share a machine, hier when some do, else tcp.
+  std::string backend = "auto";
   std::string algorithm = "auto";                       // the default of CallOptions::algorithm
   absl::Duration deadline = absl::Minutes(5);           // of a call that names none
   absl::Duration connect_deadline = absl::Seconds(60);  // to bring all ranks together
   uint64_t generation = 0;  // carried by every message; a later generation never hears an earlier one
   std::string interface;  // tcp between machines: the network interface to listen on; "": the default route's
   std::string cost_model;  // CostModelText of an earlier run; "": measured at the start, in some milliseconds
+  // For tests, equal or not on the ranks. Ranks that name different machines count as apart, wherever they are; "":
+  // as found. And the pace of each tcp connection's sends, for links slower than this machine's; 0: as it goes.
+  std::string machine;
+  uint64_t pacing_bytes_per_second = 0;
   Logger* log = nullptr;   // fallbacks are named here; may be null. Borrowed for the call
 };
 
-// "auto", "shm", "tcp".
+// "auto", "shm", "tcp", "hier".
 std::vector<std::string> BackendNames();
 
 // Collective over the meeting's ranks. A world of one gets the backend "self" whatever was asked for. Errors:

@@ -54,6 +54,8 @@ class TcpListener {
 absl::StatusOr<Fd> ConnectTcp(const std::string& endpoint, Deadline deadline, int interrupt_fd);
 // What every connection of ours is set to.
 void TuneSocket(int fd);
+// Sends no faster than that: an ordinary network's speed for tests (SO_MAX_PACING_RATE, man 7 socket).
+void PaceSocket(int fd, uint64_t bytes_per_second);
 
 // The address to listen on: loopback; or of the interface `name`; or, where that is empty, of the default
 // route's interface. Error: ConfigError that lists the interfaces there are.

@@ -41,9 +41,10 @@ struct TcpTransport::Queues {
   bool Needs(int peer) const { return !out[peer].empty() || !in[peer].empty(); }
 };
 
-TcpTransport::TcpTransport(HandshakeIdentity self, int size)
+TcpTransport::TcpTransport(HandshakeIdentity self, int size, uint64_t pacing_bytes_per_second)
     : self_(std::move(self)),
       size_(size),
+      pacing_bytes_per_second_(pacing_bytes_per_second),
       links_(size),
       wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       interrupt_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
@@ -93,7 +94,7 @@ absl::Status TcpTransport::Connect(int peer, Deadline deadline) {
     status = fd.status();
     if (fd.ok()) status = CallPeer(fd->get(), self_, peer, deadline, interrupt_.get());
     if (status.ok()) {
-      links_[peer] = std::make_unique<TcpLink>(*std::move(fd), self_.rank, peer, self_.generation);
+      AddLink(peer, *std::move(fd));
       return absl::OkStatus();
     }
     if (absl::IsCancelled(status)) return Interruption();
@@ -106,10 +107,13 @@ void TcpTransport::AdoptCallers() {
   Drain(wake_);
   for (auto& [peer, fd] : listener_->TakePeers()) {
     // A second connection of a peer that has one is not ours to trust more than the first.
-    if (links_[peer] == nullptr) {
-      links_[peer] = std::make_unique<TcpLink>(std::move(fd), self_.rank, peer, self_.generation);
-    }
+    if (links_[peer] == nullptr) AddLink(peer, std::move(fd));
   }
+}
+
+void TcpTransport::AddLink(int peer, Fd fd) {
+  if (pacing_bytes_per_second_ > 0) PaceSocket(fd.get(), pacing_bytes_per_second_);
+  links_[peer] = std::make_unique<TcpLink>(std::move(fd), self_.rank, peer, self_.generation);
 }
 
 absl::Status TcpTransport::Exchange(absl::Span<const Outgoing> sends, absl::Span<const Incoming> recvs,

@@ -237,7 +237,7 @@ TEST_P(PartsTest, SplitMakesIndependentWorlds) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    Worlds, PartsTest, ::testing::Combine(::testing::Values("shm", "tcp"), ::testing::Values(1, 2, 3, 4, 7)),
+    Worlds, PartsTest, ::testing::Combine(::testing::Values("shm", "tcp", "hier_pairs", "hier_uneven", "hier_mixed"), ::testing::Values(1, 2, 3, 4, 7)),
     [](const auto& info) { return absl::StrCat(std::get<0>(info.param), std::get<1>(info.param)); });
 
 }  // namespace
