@@ -60,16 +60,17 @@ struct Places {
 // Also checks that all ranks want the same backend.
 absl::StatusOr<Places> FindPlaces(Meeting& meeting, const CommunicatorOptions& options, Deadline deadline) {
   const std::string boot = BootId();
-  ASSIGN_OR_RETURN(const auto all,
-                   meeting.Exchange(absl::StrCat("world/", options.generation),
-                                    PackTexts({options.backend, boot, NetworkNamespace(), options.machine}),
-                                    deadline));
+  ASSIGN_OR_RETURN(
+      const auto all,
+      meeting.Exchange(absl::StrCat("world/", options.generation),
+                       PackTexts({options.backend, boot, NetworkNamespace(), options.machine}), deadline));
   Places places;
   std::vector<std::string> first;
   for (int rank = 0; rank < meeting.size(); ++rank) {
     std::vector<std::string> theirs;
     if (!UnpackTexts(all[rank], theirs) || theirs.size() != 4) {
-      return PeerError(absl::StrCat("rank ", rank, " says who it is in a way unknown here; is it of this version?"));
+      return PeerError(
+          absl::StrCat("rank ", rank, " says who it is in a way unknown here; is it of this version?"));
     }
     if (theirs[0] != options.backend) {
       return ConfigError(absl::StrCat("the ranks differ in their communication backend: rank ",
@@ -91,7 +92,8 @@ absl::StatusOr<std::unique_ptr<Engine>> MakeEngine(Meeting& meeting, const Commu
   ASSIGN_OR_RETURN(const Places places, FindPlaces(meeting, options, deadline));
   if (options.backend == "shm" && !places.one_machine()) {
     return ConfigError(
-        "backend shm needs all ranks on one machine, in one network namespace, which they are not; use hier or "
+        "backend shm needs all ranks on one machine, in one network namespace, which they are not; use hier "
+        "or "
         "auto");
   }
   const bool automatic = options.backend == "auto";
@@ -107,7 +109,8 @@ absl::StatusOr<std::unique_ptr<Engine>> MakeEngine(Meeting& meeting, const Commu
   }
   if (automatic && places.one_kernel && !places.loopback && options.log != nullptr && meeting.rank() == 0) {
     options.log->Warning(
-        "the ranks are under one kernel, but in several network namespaces: between these they use tcp, which "
+        "the ranks are under one kernel, but in several network namespaces: between these they use tcp, "
+        "which "
         "is several times slower than shared memory. Containers: share one IPC and network namespace "
         "(--ipc=host --network=host)");
   }
@@ -154,7 +157,12 @@ absl::StatusOr<std::unique_ptr<Communicator>> MakeCommunicator(Meeting& meeting,
     return Annotate(engine.status(),
                     absl::StrCat("bringing ", meeting.size(), " ranks together (rank ", meeting.rank(), ")"));
   }
-  RETURN_IF_ERROR(ChooseCostModel(**engine, options));
+  const absl::Status chosen = ChooseCostModel(**engine, options);
+  if (!chosen.ok()) {
+    (*engine)->ReportFailure(chosen);
+    return Annotate(chosen, absl::StrCat("measuring the connections of ", meeting.size(), " ranks (rank ",
+                                         meeting.rank(), ")"));
+  }
   return MakeFront(*std::move(engine), front);
 }
 

@@ -28,7 +28,7 @@ struct CommunicatorOptions {
   // as found. And the pace of each tcp connection's sends, for links slower than this machine's; 0: as it goes.
   std::string machine;
   uint64_t pacing_bytes_per_second = 0;
-  Logger* log = nullptr;   // fallbacks are named here; may be null. Borrowed for the call
+  Logger* log = nullptr;  // fallbacks are named here; may be null. Borrowed for the call
 };
 
 // "auto", "shm", "tcp", "hier".

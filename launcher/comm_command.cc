@@ -131,8 +131,9 @@ void AddTransportFlags(CLI::App* command, CommFlags* flags) {
                    "Network interface for tcp (default: as the route goes)")
       ->type_name("NAME");
   command
-      ->add_option("--pace", flags->pace,
-                   "Bytes a second that each tcp connection sends at most, to act as a slower network; 0: no limit")
+      ->add_option(
+          "--pace", flags->pace,
+          "Bytes a second that each tcp connection sends at most, to act as a slower network; 0: no limit")
       ->capture_default_str()
       ->type_name("SIZE");
   command->add_option("--deadline", flags->deadline_seconds, "Seconds for any call")

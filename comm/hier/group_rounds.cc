@@ -36,9 +36,8 @@ absl::StatusOr<std::vector<std::string>> GroupRounds::Exchange(const std::string
 absl::Status GroupRounds::Finish(Deadline deadline) {
   while (true) {
     ASSIGN_OR_RETURN(const auto all, Round(std::string(1, kDone), deadline));
-    const bool everyone = std::all_of(all.begin(), all.end(), [](const std::string& value) {
-      return !value.empty() && value[0] == kDone;
-    });
+    const bool everyone = std::all_of(
+        all.begin(), all.end(), [](const std::string& value) { return !value.empty() && value[0] == kDone; });
     if (everyone) return absl::OkStatus();
   }
 }

@@ -9,9 +9,9 @@ namespace {
 // Who waits for others that wait gives them time to say who is really late.
 constexpr absl::Duration kGrace = absl::Milliseconds(250);
 
-// Of a piece that each column's rank reduces between machines, for each machine: several segments of the ring, so
-// that the link is never idle between its steps.
-constexpr size_t kColumnBytes = size_t{1} << 20;
+// Of a piece that each column's rank reduces between machines, for each machine: the link stands still between the
+// steps of the ring, so a step should be long; and the network does nothing yet while the first piece is collected.
+constexpr size_t kColumnBytes = size_t{2} << 20;
 // Smaller arrays take one column only: fewer messages.
 constexpr size_t kOneColumnBytes = size_t{64} << 10;
 
@@ -36,7 +36,7 @@ HierEngine::HierEngine(Layout layout, int rank, int size, std::unique_ptr<Engine
       mesh_(std::move(mesh)),
       flat_(*mesh_, rank, size),
       column_(*mesh_, ColumnOf(layout_)),
-      machines_(column_, layout_.machine, layout_.machine_count()) {}
+      machines_(column_, layout_.machine, layout_.machine_count(), kColumnBytes) {}
 
 std::string HierEngine::Describe() const {
   return absl::StrCat(size_, " ranks on ", layout_.machine_count(), " machines: shm inside, tcp between");

@@ -14,11 +14,11 @@ std::byte* At(void* data, size_t offset) { return static_cast<std::byte*>(data) 
 // What a machine adds by itself: of lanes one array for each of its maximal subtrees, else one.
 struct HierEngine::Sum {
   Cut cut;
-  std::vector<LaneRange> nodes;  // of this machine; one empty range where there are no lanes
+  std::vector<LaneRange> nodes;     // of this machine; one empty range where there are no lanes
   std::vector<int> machine_bounds;  // lanes of the machines; empty: as LanesOfRank divides them
-  bool to_root;                  // only the root takes the result
-  bool in_scratch;               // this rank's columns of the sums, two pieces by turns
-  size_t longest_column;         // elements
+  bool to_root;                     // only the root takes the result
+  bool in_scratch;                  // this rank's columns of the sums, two pieces by turns
+  size_t longest_column;            // elements
 
   // Where this rank's column of array `node` of piece `k` is summed.
   std::byte* Target(Stages& stages, std::vector<std::byte>& scratch, size_t k, size_t node, int local) const {
@@ -106,8 +106,7 @@ absl::Status HierEngine::ReduceBetween(Stages& stages, const Sum& sum, size_t k)
   const size_t offset = mine.begin * stages.element;
   // A rank alone on its machine has the inputs as they came.
   const auto array = [&](size_t node, const void* as_it_came) -> const void* {
-    return inside_ == nullptr ? At(as_it_came, offset)
-                              : sum.Target(stages, scratch_, k, node, layout_.local);
+    return inside_ == nullptr ? At(as_it_came, offset) : sum.Target(stages, scratch_, k, node, layout_.local);
   };
   Call between;
   between.kind = call.kind;

@@ -21,7 +21,7 @@ struct StagedCollective {
   Stage between;  // machines
   Stage spread;   // inside the machine
   // Makes stages of the one kind, under way on the other thread, fail soon.
-  std::function<void(const absl::Status& reason)> interrupt_inside, interrupt_between;
+  std::function<void(const absl::Status&reason)> interrupt_inside, interrupt_between;
 };
 
 // The thread sleeps between calls, and is made by the first that has several pieces. One Run at a time.

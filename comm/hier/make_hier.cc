@@ -50,8 +50,8 @@ absl::StatusOr<std::unique_ptr<Engine>> MakeHierEngine(Meeting& meeting,
   if (layout.machine_count() == 1) return inside;
   if (layout.machine_count() == meeting.size()) return MakeTcpEngine(meeting, tcp, deadline);
   ASSIGN_OR_RETURN(TcpMesh mesh, MakeTcpMesh(meeting, tcp, deadline));
-  return std::unique_ptr<Engine>(std::make_unique<HierEngine>(std::move(layout), meeting.rank(), meeting.size(),
-                                                              std::move(inside), std::move(mesh.mesh)));
+  return std::unique_ptr<Engine>(std::make_unique<HierEngine>(
+      std::move(layout), meeting.rank(), meeting.size(), std::move(inside), std::move(mesh.mesh)));
 }
 
 }  // namespace lockstep::comm

@@ -24,8 +24,10 @@ namespace lockstep::comm {
 // Any validated call, as rank `rank` of `size` (> 1).
 class P2pCollectives {
  public:
-  P2pCollectives(Transport& transport, int rank, int size)
-      : transport_(transport), rank_(rank), size_(size) {}
+  // `ring_segment_bytes`: of the ring, what goes at once. Small, and what is received is added while it is in the
+  // cache; large, and links that are slower than memory stand still less often between one segment and the next.
+  P2pCollectives(Transport& transport, int rank, int size, size_t ring_segment_bytes = size_t{256} << 10)
+      : transport_(transport), rank_(rank), size_(size), ring_segment_bytes_(ring_segment_bytes) {}
   absl::Status Run(const Call& call, const RunContext& context);
   // Chooses algorithms from now on; the same on all ranks.
   void SetCostModel(const CostModel& model) { model_ = model; }
@@ -57,6 +59,7 @@ class P2pCollectives {
 
   Transport& transport_;
   const int rank_, size_;
+  const size_t ring_segment_bytes_;
   ReductionPlans plans_;
   CostModel model_;
   std::vector<std::byte> scratch_;  // grows to the largest need

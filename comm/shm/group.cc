@@ -153,16 +153,17 @@ absl::Status ShmGroup::CheckHealth(int awaited, const char* phase) {
   for (int peer = 0; peer < size_; ++peer) {
     if (peer == rank_ || polled[peer].revents == 0) continue;
     if (control(peer).state.load(std::memory_order_acquire) == Control::kJoined) {
-      return PeerError(absl::StrCat("rank ", NameOf(peer), " died (its process ended) in phase '", phase, "'"));
+      return PeerError(
+          absl::StrCat("rank ", NameOf(peer), " died (its process ended) in phase '", phase, "'"));
     }
   }
   if (awaited >= 0 && control(awaited).state.load(std::memory_order_acquire) == Control::kLeft) {
-    return PeerError(
-        absl::StrCat("rank ", NameOf(awaited), " closed its communicator; still awaited in phase '", phase, "'"));
+    return PeerError(absl::StrCat("rank ", NameOf(awaited),
+                                  " closed its communicator; still awaited in phase '", phase, "'"));
   }
   if (context_ != nullptr && context_->clock.Passed()) {
-    return DeadlineError(absl::StrCat("rank ", NameOf(awaited), " did not come to phase '", phase, "' within ",
-                                      absl::FormatDuration(context_->clock.allowed()),
+    return DeadlineError(absl::StrCat("rank ", NameOf(awaited), " did not come to phase '", phase,
+                                      "' within ", absl::FormatDuration(context_->clock.allowed()),
                                       "; it is alive, but stuck or in other work"));
   }
   return absl::OkStatus();

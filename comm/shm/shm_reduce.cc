@@ -222,16 +222,16 @@ absl::Status ShmEngine::ReduceScatterStaged(const Call& call, const ReductionPla
         if (peer == rank()) continue;
         const Share theirs = piece_of(peer, begin);
         CopyBytes(group_.At(rank(), area + (i * size() + peer) * place_bytes, place_bytes),
-                  static_cast<const std::byte*>(inputs[i]) + theirs.begin * element,
-                  theirs.count() * element, StagedStores(theirs.count() * element));
+                  static_cast<const std::byte*>(inputs[i]) + theirs.begin * element, theirs.count() * element,
+                  StagedStores(theirs.count() * element));
       }
     }
     RETURN_IF_ERROR(group_.Barrier("show"));
     for (size_t i = 0; i < plan.inputs.size(); ++i) {
       const auto [owner, index] = plan.inputs[i];
-      at[i] = owner == rank() ? static_cast<const std::byte*>(inputs[index]) + mine.begin * element
-                              : group_.At(owner, area + (index * size() + rank()) * place_bytes,
-                                          mine.count() * element);
+      at[i] = owner == rank()
+                  ? static_cast<const std::byte*>(inputs[index]) + mine.begin * element
+                  : group_.At(owner, area + (index * size() + rank()) * place_bytes, mine.count() * element);
     }
     plan.program->Run(at.data(), static_cast<std::byte*>(call.out.data) + begin * element, mine.count());
   }

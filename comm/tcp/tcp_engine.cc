@@ -58,9 +58,9 @@ absl::Status Agree(Meeting& meeting, const std::string& name, const absl::Status
 }  // namespace
 
 absl::StatusOr<TcpMesh> MakeTcpMesh(Meeting& meeting, const TcpOptions& options, Deadline deadline) {
-  auto transport = std::make_unique<TcpTransport>(
-      HandshakeIdentity{meeting.rank(), options.generation, meeting.secret()}, meeting.size(),
-      options.pacing_bytes_per_second);
+  auto transport =
+      std::make_unique<TcpTransport>(HandshakeIdentity{meeting.rank(), options.generation, meeting.secret()},
+                                     meeting.size(), options.pacing_bytes_per_second);
   auto address = ListenAddress(options.loopback, options.interface);
   const absl::Status status = address.ok() ? transport->Listen(*address) : address.status();
   // Who cannot listen still comes to the meeting, so that the others hear why.
@@ -82,8 +82,8 @@ absl::StatusOr<TcpMesh> MakeTcpMesh(Meeting& meeting, const TcpOptions& options,
     RETURN_IF_ERROR(Agree(meeting, absl::StrCat("tcp/", options.generation, "/ready"), connected,
                           Deadline::After(deadline.Left() + absl::Seconds(2))));
   }
-  return TcpMesh{std::move(transport), options.loopback ? "on this machine (loopback)"
-                                                        : absl::StrCat("listening on ", *address)};
+  return TcpMesh{std::move(transport),
+                 options.loopback ? "on this machine (loopback)" : absl::StrCat("listening on ", *address)};
 }
 
 absl::StatusOr<std::unique_ptr<Engine>> MakeTcpEngine(Meeting& meeting, const TcpOptions& options,

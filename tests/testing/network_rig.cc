@@ -67,11 +67,11 @@ absl::Status NetworkRig::Wire() const {
   for (size_t m = 0; m + 1 < holders_.size(); ++m) {
     const pid_t machine = holders_[m];
     const std::string port = absl::StrCat("port", m);
-    absl::StrAppend(&script,
-                    In(bridge, absl::StrCat("ip link add ", port, " type veth peer name eth0 netns ", machine)),
-                    In(bridge, absl::StrCat("ip link set ", port, " master bridge0 up")),
-                    In(machine, absl::StrCat("ip addr add 10.77.0.", m + 1, "/24 dev eth0")),
-                    In(machine, "ip link set lo up"), In(machine, "ip link set eth0 up"));
+    absl::StrAppend(
+        &script, In(bridge, absl::StrCat("ip link add ", port, " type veth peer name eth0 netns ", machine)),
+        In(bridge, absl::StrCat("ip link set ", port, " master bridge0 up")),
+        In(machine, absl::StrCat("ip addr add 10.77.0.", m + 1, "/24 dev eth0")),
+        In(machine, "ip link set lo up"), In(machine, "ip link set eth0 up"));
   }
   return Shell(script);
 }
