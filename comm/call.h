@@ -49,8 +49,8 @@ struct Call {
   int from = -1;  // of kRecv and kSendRecv
   int lanes = 0;  // of kReduceLanes
   std::vector<LanePart> parts;
-  // Where each rank's lanes begin, and at last their number; empty: LanesOfRank. Never from callers: hierarchies
-  // divide lanes among machines so.
+  // Where each rank's lanes begin, and at last their number; empty: LanesOfRank. Never from callers:
+  // hierarchies divide lanes among machines so.
   std::vector<int> lane_bounds;
   Wire wire = Wire::kFull;
   // Elements of each rank's part, for the v-forms; empty: equal parts. The same on all ranks, except of

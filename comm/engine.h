@@ -28,8 +28,8 @@ class CallClock {
   }
   bool Passed() { return deadline().Passed(); }
   absl::Duration allowed() const { return allowed_; }
-  // The same, `grace` later. For waits that depend on others' waits, so that those who wait for the culprit itself
-  // are the first to say so.
+  // The same, `grace` later. For waits that depend on others' waits, so that those who wait for the culprit
+  // itself are the first to say so.
   CallClock Later(absl::Duration grace) {
     CallClock later(allowed_);
     later.deadline_ = Deadline::After(deadline().Left() + grace);

@@ -25,8 +25,8 @@ std::string BootId() {
   return id;
 }
 
-// "net:[4026531840]": processes with another one reach each other over a network only, and not by the Unix sockets
-// that hand shared memory over.
+// "net:[4026531840]": processes with another one reach each other over a network only, and not by the Unix
+// sockets that hand shared memory over.
 std::string NetworkNamespace() {
   char text[64];
   const ssize_t length = readlink("/proc/self/ns/net", text, sizeof text);

@@ -24,8 +24,9 @@ struct CommunicatorOptions {
   uint64_t generation = 0;  // carried by every message; a later generation never hears an earlier one
   std::string interface;  // tcp between machines: the network interface to listen on; "": the default route's
   std::string cost_model;  // CostModelText of an earlier run; "": measured at the start, in some milliseconds
-  // For tests, equal or not on the ranks. Ranks that name different machines count as apart, wherever they are; "":
-  // as found. And the pace of each tcp connection's sends, for links slower than this machine's; 0: as it goes.
+  // For tests, equal or not on the ranks. Ranks that name different machines count as apart, wherever they
+  // are; "": as found. And the pace of each tcp connection's sends, for links slower than this machine's;
+  // 0: as it goes.
   std::string machine;
   uint64_t pacing_bytes_per_second = 0;
   Logger* log = nullptr;  // fallbacks are named here; may be null. Borrowed for the call

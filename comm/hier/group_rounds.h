@@ -9,9 +9,9 @@
 
 namespace lockstep::comm {
 
-// The group `members` (ascending, this rank among them) meets while every other rank of `all` does the same with a
-// group of its own. Exchanges of all groups share numbered rounds of `all`, so groups may make different numbers of
-// exchanges: who is done calls Finish, which takes part until everyone is.
+// The group `members` (ascending, this rank among them) meets while every other rank of `all` does the same
+// with a group of its own. Exchanges of all groups share numbered rounds of `all`, so groups may make
+// different numbers of exchanges: who is done calls Finish, which takes part until everyone is.
 class GroupRounds : public Meeting {
  public:
   // `name` tells the rounds from all other exchanges of `all`, which outlives this.

@@ -9,8 +9,9 @@ namespace {
 // Who waits for others that wait gives them time to say who is really late.
 constexpr absl::Duration kGrace = absl::Milliseconds(250);
 
-// Of a piece that each column's rank reduces between machines, for each machine: the link stands still between the
-// steps of the ring, so a step should be long; and the network does nothing yet while the first piece is collected.
+// Of a piece that each column's rank reduces between machines, for each machine: the link stands still
+// between the steps of the ring, so a step should be long; and the network does nothing yet while the first
+// piece is collected.
 constexpr size_t kColumnBytes = size_t{2} << 20;
 // Smaller arrays take one column only: fewer messages.
 constexpr size_t kOneColumnBytes = size_t{64} << 10;

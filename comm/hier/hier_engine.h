@@ -1,18 +1,19 @@
-// The communicator over several machines of several ranks each: shared memory inside a machine, a network between
-// machines, each byte over the network once.
+// The communicator over several machines of several ranks each: shared memory inside a machine, a network
+// between machines, each byte over the network once.
 //
-// A *column* is one rank of every machine; there are as many as the machine with the fewest ranks has. An array of n
-// bytes on M machines goes by pieces through three stages:
-//   collect   inside each machine every column's rank gets the sum of its share of the piece (reduce-scatter);
+// A *column* is one rank of every machine; there are as many as the machine with the fewest ranks has. An
+// array of n bytes on M machines goes by pieces through three stages:
+//   collect   inside each machine every column's rank sums its share of the piece (reduce-scatter);
 //   between   the ranks of a column reduce that share among them, by the plans of comm/p2p;
 //   spread    inside each machine everyone takes everyone's share (all-gather).
-// So each machine's link carries 2 n (M-1)/M bytes of an all_reduce each way, which is the least there can be, and
-// the stages of different pieces overlap (link_thread.h).
+// So each machine's link carries 2 n (M-1)/M bytes of an all_reduce each way, which is the least there can
+// be, and the stages of different pieces overlap (link_thread.h).
 //
-// reduce_lanes adds the same way in the lane tree's order, where every machine's ranks are consecutive: inside the
-// machine down to the largest subtrees that it can add by itself, between machines the rest. all_gather and
-// reduce_scatter need machines of equally many consecutive ranks. What fits none of this (also reductions of 16-bit
-// floats, which round once), and gather, scatter, all_to_all and messages, run on the connections of all ranks.
+// reduce_lanes adds the same way in the lane tree's order, where every machine's ranks are consecutive:
+// inside the machine down to the largest subtrees that it can add by itself, between machines the rest.
+// all_gather and reduce_scatter need machines of equally many consecutive ranks. What fits none of this
+// (also reductions of 16-bit floats, which round once), and gather, scatter, all_to_all and messages, run
+// on the connections of all ranks.
 #ifndef LOCKSTEP_COMM_HIER_HIER_ENGINE_H_
 #define LOCKSTEP_COMM_HIER_HIER_ENGINE_H_
 
@@ -31,8 +32,8 @@ namespace lockstep::comm {
 
 class HierEngine : public Engine {
  public:
-  // `inside`: the ranks of this rank's machine, in the layout's order; null on a machine of one. `mesh`: all ranks.
-  // Requires two machines at least.
+  // `inside`: the ranks of this rank's machine, in the layout's order; null on a machine of one. `mesh`:
+  // all ranks. Requires two machines at least.
   HierEngine(Layout layout, int rank, int size, std::unique_ptr<Engine> inside, std::unique_ptr<Mesh> mesh);
 
   int rank() const override { return rank_; }

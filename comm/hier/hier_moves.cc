@@ -69,8 +69,8 @@ std::vector<size_t> CountsOf(const Call& call, const std::vector<int>& ranks, in
 
 }  // namespace
 
-// Each rank gets the parts of its column's ranks, straight to their places; then, machine by machine, everyone takes
-// what the ranks of its own machine got.
+// Each rank gets the parts of its column's ranks, straight to their places; then, machine by machine,
+// everyone takes what the ranks of its own machine got.
 absl::Status HierEngine::AllGather(Stages& stages) {
   const Call& call = stages.call;
   const auto place = [&](int rank) {
@@ -102,8 +102,8 @@ absl::Status HierEngine::AllGather(Stages& stages) {
   return absl::OkStatus();
 }
 
-// Inside each machine, for each machine in turn, the sums of the parts of that machine's ranks; then each rank gets
-// from its column what the other machines summed of its part.
+// Inside each machine, for each machine in turn, the sums of the parts of that machine's ranks; then each
+// rank gets from its column what the other machines summed of its part.
 absl::Status HierEngine::ReduceScatter(Stages& stages) {
   const Call& call = stages.call;
   const int machines = layout_.machine_count();

@@ -12,8 +12,9 @@
 
 namespace lockstep::comm {
 
-// One collective by pieces. A stage of a piece starts when the stage before it is done; `collect` and `spread` of all
-// pieces run on the caller's thread, `between` on the link thread, so that the network works while memory is added.
+// One collective by pieces. A stage of a piece starts when the stage before it is done; `collect` and
+// `spread` of all pieces run on the caller's thread, `between` on the link thread, so that the network
+// works while memory is added.
 struct StagedCollective {
   using Stage = std::function<absl::Status(size_t piece)>;
   size_t pieces = 1;
@@ -28,7 +29,8 @@ struct StagedCollective {
 class LinkThread {
  public:
   ~LinkThread();
-  // The first failure of a stage. At most two pieces are collected and not yet spread, so that two buffers serve.
+  // The first failure of a stage. At most two pieces are collected and not yet spread, so that two buffers
+  // serve.
   absl::Status Run(const StagedCollective& collective);
 
  private:

@@ -13,10 +13,10 @@
 
 namespace lockstep::comm {
 
-// Ranks with equal names in `machine_of_rank` (the same on all ranks) may share memory. Whether they do is tried: the
-// ranks of a machine that cannot count as machines of their own, which one of them says in `log` (may be null).
-// Where no rank shares memory with another, the engine is plain tcp; where all do, plain shm. Collective over the
-// meeting; fails or succeeds on all ranks.
+// Ranks with equal names in `machine_of_rank` (the same on all ranks) may share memory. Whether they do is
+// tried: the ranks of a machine that cannot count as machines of their own, which one of them says in `log`
+// (may be null). Where no rank shares memory with another, the engine is plain tcp; where all do, plain
+// shm. Collective over the meeting; fails or succeeds on all ranks.
 absl::StatusOr<std::unique_ptr<Engine>> MakeHierEngine(Meeting& meeting,
                                                        std::vector<std::string> machine_of_rank,
                                                        const TcpOptions& tcp, Logger* log, Deadline deadline);

@@ -21,7 +21,8 @@ void InitControl(Arena& arena);
 
 class ShmGroup {
  public:
-  // `names`: what errors call each rank of the group, where it is part of a larger world; empty: its number here.
+  // `names`: what errors call each rank of the group, where it is part of a larger world; empty: its number
+  // here.
   ShmGroup(int rank, std::shared_ptr<Arena> arena, std::vector<ShmLink> links, std::vector<int> names = {});
   ~ShmGroup();  // says goodbye
 

@@ -1,5 +1,6 @@
-// Several machines on one: network namespaces, each with an interface of its own, joined by a bridge in one more
-// namespace. They belong to processes that end with this one, so nothing stays behind, however it ends.
+// Several machines on one: network namespaces, each with an interface of its own, joined by a bridge in one
+// more namespace. They belong to processes that end with this one, so nothing stays behind, however it
+// ends.
 #ifndef LOCKSTEP_TESTS_TESTING_NETWORK_RIG_H_
 #define LOCKSTEP_TESTS_TESTING_NETWORK_RIG_H_
 
