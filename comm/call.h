@@ -49,6 +49,9 @@ struct Call {
   int from = -1;  // of kRecv and kSendRecv
   int lanes = 0;  // of kReduceLanes
   std::vector<LanePart> parts;
+  // Where each rank's lanes begin, and at last their number; empty: LanesOfRank. Never from callers:
+  // hierarchies divide lanes among machines so.
+  std::vector<int> lane_bounds;
   Wire wire = Wire::kFull;
   // Elements of each rank's part, for the v-forms; empty: equal parts. The same on all ranks, except of
   // kAllToAll, where `counts` is what this rank sends to each and `recv_counts` what it gets from each.

@@ -35,6 +35,14 @@ class CallClock {
   absl::Duration Waited() const {
     return deadline_ ? absl::Seconds(MonotonicSeconds() - begun_) : absl::ZeroDuration();
   }
+  // The same, `grace` later. For waits that depend on others' waits, so that those who wait for the culprit
+  // itself are the first to say so.
+  CallClock Later(absl::Duration grace) {
+    CallClock later(allowed_);
+    later.deadline_ = Deadline::After(deadline().Left() + grace);
+    later.begun_ = begun_;
+    return later;
+  }
 
  private:
   absl::Duration allowed_;

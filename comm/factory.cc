@@ -1,17 +1,22 @@
 #include "comm/factory.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <fstream>
+#include <set>
 #include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_join.h"
 #include "comm/calibrate.h"
 #include "comm/engine.h"
+#include "comm/hier/make_hier.h"
 #include "comm/mpi/mpi_engine.h"
 #include "comm/shm/shm_engine.h"
 #include "comm/tcp/tcp_engine.h"
+#include "comm/text_list.h"
 #include "runtime/core/file_system.h"
 #include "runtime/core/hash.h"
 
@@ -25,6 +30,14 @@ std::string BootId() {
   return id;
 }
 
+// "net:[4026531840]": processes with another one reach each other over a network only, and not by the Unix
+// sockets that hand shared memory over.
+std::string NetworkNamespace() {
+  char text[64];
+  const ssize_t length = readlink("/proc/self/ns/net", text, sizeof text);
+  return length > 0 ? std::string(text, length) : "";
+}
+
 absl::Status CheckNames(const CommunicatorOptions& options) {
   const auto names = BackendNames();
   if (std::find(names.begin(), names.end(), options.backend) == names.end()) {
@@ -34,38 +47,67 @@ absl::Status CheckNames(const CommunicatorOptions& options) {
   return AlgorithmFromName(options.algorithm).status();
 }
 
-// Who the ranks are: whether they want the same backend, and whether they share a machine.
-absl::StatusOr<bool> ShareMachine(Meeting& meeting, const CommunicatorOptions& options, Deadline deadline) {
-  const std::string machine = BootId();
-  ASSIGN_OR_RETURN(const auto all, meeting.Exchange(absl::StrCat("world/", options.generation),
-                                                    absl::StrCat(options.backend, "\n", machine), deadline));
-  bool local = !machine.empty();
+// Where the ranks are.
+struct Places {
+  std::vector<std::string> machines;  // of each rank: ranks with equal ones may share memory
+  bool one_kernel = true;             // as far as can be seen
+  bool loopback = true;               // all reach each other without leaving the machine
+  bool one_machine() const {
+    return std::all_of(machines.begin(), machines.end(),
+                       [&](const std::string& machine) { return machine == machines[0]; });
+  }
+  bool some_together() const {
+    const std::set<std::string> names(machines.begin(), machines.end());
+    return names.size() < machines.size();
+  }
+};
+
+// Also checks that all ranks want the same backend.
+absl::StatusOr<Places> FindPlaces(Meeting& meeting, const CommunicatorOptions& options, Deadline deadline) {
+  const std::string boot = BootId();
+  ASSIGN_OR_RETURN(
+      const auto all,
+      meeting.Exchange(absl::StrCat("world/", options.generation),
+                       PackTexts({options.backend, boot, NetworkNamespace(), options.machine}), deadline));
+  Places places;
+  std::vector<std::string> first;
   for (int rank = 0; rank < meeting.size(); ++rank) {
-    const size_t cut = all[rank].find('\n');
-    const std::string backend = all[rank].substr(0, cut);
-    if (backend != options.backend) {
+    std::vector<std::string> theirs;
+    if (!UnpackTexts(all[rank], theirs) || theirs.size() != 4) {
+      return PeerError(
+          absl::StrCat("rank ", rank, " says who it is in a way unknown here; is it of this version?"));
+    }
+    if (theirs[0] != options.backend) {
       return ConfigError(absl::StrCat("the ranks differ in their communication backend: rank ",
                                       meeting.rank(), " wants '", options.backend, "', rank ", rank, " '",
-                                      backend, "'"));
+                                      theirs[0], "'"));
     }
-    local = local && cut != std::string::npos && all[rank].substr(cut + 1) == machine;
+    if (rank == 0) first = theirs;
+    places.one_kernel = places.one_kernel && !boot.empty() && theirs[1] == first[1];
+    places.loopback = places.one_kernel && places.loopback && theirs[2] == first[2];
+    // Who cannot say where it is shares memory with nobody.
+    const std::string unknown = theirs[1].empty() ? absl::StrCat(" ", rank) : "";
+    places.machines.push_back(absl::StrCat(theirs[1], " ", theirs[2], " ", theirs[3], unknown));
   }
-  return local;
+  return places;
 }
 
 absl::StatusOr<std::unique_ptr<Engine>> MakeEngine(Meeting& meeting, const CommunicatorOptions& options) {
   const Deadline deadline = Deadline::After(options.connect_deadline);
-  ASSIGN_OR_RETURN(const bool local, ShareMachine(meeting, options, deadline));
+  ASSIGN_OR_RETURN(const Places places, FindPlaces(meeting, options, deadline));
   if (options.backend == "mpi") {
     MpiOptions mpi;
     mpi.generation = options.generation;
     mpi.exit_patience = options.deadline;
     return MakeMpiEngine(meeting, mpi, deadline);
   }
-  if (options.backend == "shm" && !local) {
-    return ConfigError("backend shm needs all ranks on one machine, which they are not; use tcp or auto");
+  if (options.backend == "shm" && !places.one_machine()) {
+    return ConfigError(
+        "backend shm needs all ranks on one machine, in one network namespace, which they are not; use hier "
+        "or auto");
   }
-  if (options.backend == "shm" || (options.backend == "auto" && local)) {
+  const bool automatic = options.backend == "auto";
+  if (options.backend == "shm" || (automatic && places.one_machine())) {
     auto engine = MakeShmEngine(meeting, options.generation, deadline);
     if (engine.ok() || options.backend == "shm") return engine;
     if (options.log != nullptr) {
@@ -75,11 +117,22 @@ absl::StatusOr<std::unique_ptr<Engine>> MakeEngine(Meeting& meeting, const Commu
                        "network namespace (--ipc=host --network=host)"));
     }
   }
+  if (automatic && places.one_kernel && !places.loopback && options.log != nullptr && meeting.rank() == 0) {
+    options.log->Warning(
+        "the ranks are under one kernel, but in several network namespaces: between these they use tcp, "
+        "which "
+        "is several times slower than shared memory. Containers: share one IPC and network namespace "
+        "(--ipc=host --network=host)");
+  }
   TcpOptions tcp;
   tcp.generation = options.generation;
-  tcp.loopback = local;
+  tcp.loopback = places.loopback;
   tcp.interface = options.interface;
-  tcp.payload_crc = options.payload_crc.value_or(!local);
+  tcp.payload_crc = options.payload_crc.value_or(!places.loopback);
+  tcp.pacing_bytes_per_second = options.pacing_bytes_per_second;
+  if (options.backend == "hier" || (automatic && places.some_together() && !places.one_machine())) {
+    return MakeHierEngine(meeting, places.machines, tcp, options.log, deadline);
+  }
   return MakeTcpEngine(meeting, tcp, deadline);
 }
 
@@ -129,7 +182,7 @@ Remake RemakeOf(const Meeting& meeting, const CommunicatorOptions& options) {
 
 }  // namespace
 
-std::vector<std::string> BackendNames() { return {"auto", "shm", "tcp", "mpi"}; }
+std::vector<std::string> BackendNames() { return {"auto", "shm", "tcp", "hier", "mpi"}; }
 
 absl::StatusOr<std::unique_ptr<Communicator>> MakeCommunicator(Meeting& meeting,
                                                                const CommunicatorOptions& options) {
@@ -146,7 +199,12 @@ absl::StatusOr<std::unique_ptr<Communicator>> MakeCommunicator(Meeting& meeting,
     return Annotate(engine.status(),
                     absl::StrCat("bringing ", meeting.size(), " ranks together (rank ", meeting.rank(), ")"));
   }
-  RETURN_IF_ERROR(ChooseCostModel(**engine, options));
+  const absl::Status chosen = ChooseCostModel(**engine, options);
+  if (!chosen.ok()) {
+    (*engine)->ReportFailure(chosen);
+    return Annotate(chosen, absl::StrCat("measuring the connections of ", meeting.size(), " ranks (rank ",
+                                         meeting.rank(), ")"));
+  }
   return MakeFront(*std::move(engine), front);
 }
 

@@ -17,7 +17,8 @@
 namespace lockstep::comm {
 
 struct CommunicatorOptions {
-  std::string backend = "auto";  // one of BackendNames(); auto: shm when all ranks share a machine, else tcp
+  // One of BackendNames(). auto: shm when all ranks share a machine, hier when some do, else tcp.
+  std::string backend = "auto";
   std::string algorithm = "auto";                       // the default of CallOptions::algorithm
   absl::Duration deadline = absl::Minutes(5);           // of a call that names none
   absl::Duration connect_deadline = absl::Seconds(60);  // to bring all ranks together
@@ -29,6 +30,11 @@ struct CommunicatorOptions {
   // ranks.
   std::optional<bool> payload_crc;
   std::string cost_model;  // CostModelText of an earlier run; "": measured at the start, in some milliseconds
+  // For tests, equal or not on the ranks. Ranks that name different machines count as apart, wherever they
+  // are; "": as found. And the pace of each tcp connection's sends, for links slower than this machine's;
+  // 0: as it goes.
+  std::string machine;
+  uint64_t pacing_bytes_per_second = 0;
   // Where a rank writes its last calls when the communicator fails (comm/dump.h); "": nowhere.
   std::string dump_folder;
   std::string dump_group;        // tells the files of split communicators apart; set by Split
@@ -38,7 +44,7 @@ struct CommunicatorOptions {
   Logger* log = nullptr;
 };
 
-// "auto", "shm", "tcp", "mpi".
+// "auto", "shm", "tcp", "hier", "mpi".
 std::vector<std::string> BackendNames();
 
 // Collective over the meeting's ranks. A world of one gets the backend "self" whatever was asked for. Errors:

@@ -8,7 +8,7 @@ namespace lockstep::comm {
 const ReductionPlan& ReductionPlans::For(const Call& call, int size) {
   const DType dtype = call.dtype();
   if (plan_.program != nullptr && kind_ == call.kind && op_ == call.op && dtype_ == dtype &&
-      lanes_ == call.lanes && size_ == size && wire_ == call.wire) {
+      lanes_ == call.lanes && size_ == size && wire_ == call.wire && bounds_ == call.lane_bounds) {
     return plan_;
   }
   kind_ = call.kind;
@@ -17,11 +17,12 @@ const ReductionPlan& ReductionPlans::For(const Call& call, int size) {
   lanes_ = call.lanes;
   size_ = size;
   wire_ = call.wire;
+  bounds_ = call.lane_bounds;
   plan_.inputs.clear();
   plan_.inputs_of_rank.assign(size, 0);
   std::vector<AddStep> steps;
-  if (call.kind == Collective::kReduceLanes) {
-    LanePlan lanes = MakeLanePlan(size, call.lanes);
+  if (call.lanes > 0) {
+    LanePlan lanes = bounds_.empty() ? MakeLanePlan(size, call.lanes) : MakeLanePlan(bounds_);
     for (const LanePlan::Part& part : lanes.parts) {
       plan_.inputs.push_back({part.rank, plan_.inputs_of_rank[part.rank]++});
     }
@@ -37,7 +38,7 @@ const ReductionPlan& ReductionPlans::For(const Call& call, int size) {
 }
 
 Pointers<const void*> InputsOf(const Call& call) {
-  if (call.kind != Collective::kReduceLanes) return {call.in.data};
+  if (call.lanes == 0) return {call.in.data};
   Pointers<const void*> inputs;
   for (const LanePart& part : call.parts) inputs.push_back(part.buffer.data);
   return inputs;

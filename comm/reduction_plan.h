@@ -26,7 +26,7 @@ struct ReductionPlan {
 class ReductionPlans {
  public:
   // For kAllReduce, kReduce, kReduceScatter (one input a rank, the balanced tree over ranks) and
-  // kReduceLanes. Valid until the next call.
+  // kReduceLanes, or any of them that has lanes. Valid until the next call.
   const ReductionPlan& For(const Call& call, int size);
 
  private:
@@ -35,6 +35,7 @@ class ReductionPlans {
   DType dtype_ = DType::kU8;
   int lanes_ = -1, size_ = 0;
   Wire wire_ = Wire::kFull;
+  std::vector<int> bounds_;
   ReductionPlan plan_;
 };
 

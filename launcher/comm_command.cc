@@ -42,7 +42,7 @@ constexpr char kBoundFooter[] =
 struct CommFlags {
   comm::CommBenchOptions bench;
   comm::CommunicatorOptions communicator;
-  std::string min_size = "32M", max_size = "32M", step_size = "1M";
+  std::string min_size = "32M", max_size = "32M", step_size = "1M", pace = "0";
   std::string folder;
   double deadline_seconds = 300;
   bool payload_crc = false;
@@ -57,6 +57,7 @@ absl::Status ReadSizes(CommFlags* flags) {
   ASSIGN_OR_RETURN(flags->bench.min_bytes, comm::ParseSize(flags->min_size));
   ASSIGN_OR_RETURN(flags->bench.max_bytes, comm::ParseSize(flags->max_size));
   ASSIGN_OR_RETURN(flags->bench.step_bytes, comm::ParseSize(flags->step_size));
+  ASSIGN_OR_RETURN(flags->communicator.pacing_bytes_per_second, comm::ParseSize(flags->pace));
   return absl::OkStatus();
 }
 
@@ -242,6 +243,12 @@ void AddTransportFlags(CLI::App* command, CommFlags* flags) {
           "--dump", flags->communicator.dump_folder,
           "If a rank fails, write the last calls of each into this folder, for `lockstep comm explain`")
       ->type_name("FOLDER");
+  command
+      ->add_option(
+          "--pace", flags->pace,
+          "Bytes a second that each tcp connection sends at most, to act as a slower network; 0: no limit")
+      ->capture_default_str()
+      ->type_name("SIZE");
   command->add_option("--deadline", flags->deadline_seconds, "Seconds for any call")
       ->capture_default_str()
       ->type_name("S");

@@ -4,9 +4,9 @@
 //   ring              neighbours only: 2 (p-1) steps, 2 n (p-1)/p bytes. (Of a broadcast: a chain by segments.)
 //   halving_doubling  2 log2 p steps, 2 n (p-1)/p bytes.
 //   tree              binomial: log2 p steps of n bytes (twice that for all_reduce).
-// Which of them a collective has: AlgorithmsFor (comm/plan/cost_model.h), which also chooses. Of reduce_lanes
-// every one adds in the lane tree's order. barrier: dissemination, ceil(log2 p) steps. all_to_all, gather,
-// scatter: direct, 1 step.
+// Which of them a collective has: AlgorithmsFor (comm/plan/cost_model.h), which also chooses. Of
+// reduce_lanes every one adds in the lane tree's order. barrier: dissemination, ceil(log2 p) steps.
+// all_to_all, gather, scatter: direct, 1 step.
 #ifndef LOCKSTEP_COMM_P2P_COLLECTIVES_H_
 #define LOCKSTEP_COMM_P2P_COLLECTIVES_H_
 
@@ -24,8 +24,11 @@ namespace lockstep::comm {
 // Any validated call, as rank `rank` of `size` (> 1).
 class P2pCollectives {
  public:
-  P2pCollectives(Transport& transport, int rank, int size)
-      : transport_(transport), rank_(rank), size_(size) {}
+  // `ring_segment_bytes`: of the ring, what goes at once. Small, and what is received is added while it is
+  // in the cache; large, and links that are slower than memory stand still less often between one segment
+  // and the next.
+  P2pCollectives(Transport& transport, int rank, int size, size_t ring_segment_bytes = size_t{256} << 10)
+      : transport_(transport), rank_(rank), size_(size), ring_segment_bytes_(ring_segment_bytes) {}
   absl::Status Run(const Call& call, RunContext& context);
   // Chooses algorithms from now on; the same on all ranks.
   void SetCostModel(const CostModel& model) { model_ = model; }
@@ -57,6 +60,7 @@ class P2pCollectives {
 
   Transport& transport_;
   const int rank_, size_;
+  const size_t ring_segment_bytes_;
   ReductionPlans plans_;
   CostModel model_;
   std::vector<std::byte> scratch_;  // grows to the largest need

@@ -11,13 +11,12 @@
 namespace lockstep::comm {
 namespace {
 
-constexpr size_t kSegmentBytes = size_t{256} << 10;
-
 struct Ring {
   Transport& transport;
   const CallDescriptor descriptor;
   const int rank, size;
   const size_t count, element;  // elements; bytes of one
+  const size_t segment_bytes;
   const std::byte* in;
   std::byte* out;
 
@@ -27,7 +26,7 @@ struct Ring {
   // Segment k of a chunk; empty past its end.
   Share Segment(int chunk, size_t k) const {
     const Share whole = ShareOf(count, chunk, size);
-    const size_t step = kSegmentBytes / element;
+    const size_t step = segment_bytes / element;
     return {std::min(whole.end, whole.begin + k * step), std::min(whole.end, whole.begin + (k + 1) * step)};
   }
 
@@ -40,7 +39,7 @@ struct Ring {
   }
 
   absl::Status ReduceScatter(const ReduceProgram& add) const {
-    std::vector<std::byte> received(kSegmentBytes);
+    std::vector<std::byte> received(std::min(segment_bytes, (count / size + 32) * element));
     for (int step = 0; step + 1 < size; ++step) {
       const int sent = Wrap(rank - step), got = Wrap(rank - step - 1);
       const std::byte* source = step == 0 ? in : out;  // later steps pass on sums
@@ -78,6 +77,7 @@ absl::Status P2pCollectives::RingAllReduce(const Call& call, const CallDescripto
                   size_,
                   call.out.count,
                   SizeOf(call.out.dtype),
+                  ring_segment_bytes_,
                   static_cast<const std::byte*>(call.in.data),
                   static_cast<std::byte*>(call.out.data)};
   const ReduceOp op = call.op == ReduceOp::kAvg ? ReduceOp::kSum : call.op;

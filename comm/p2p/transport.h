@@ -5,6 +5,7 @@
 
 #include <cstddef>
 
+#include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "comm/call.h"
 
@@ -33,6 +34,19 @@ class Transport {
   // are messages. `phase` names the step in errors.
   virtual absl::Status Exchange(absl::Span<const Outgoing> sends, absl::Span<const Incoming> recvs,
                                 const char* phase) = 0;
+};
+
+struct RunContext;
+
+// A transport that owns its connections, as an engine needs it.
+class Mesh : public Transport {
+ public:
+  // Exchanges that follow belong to the call of `context`, which outlives them.
+  virtual void Enter(RunContext& context) = 0;
+  // As of Engine (comm/engine.h).
+  virtual void NoteProgress() = 0;
+  virtual void Interrupt(const absl::Status& reason) = 0;
+  virtual void ReportFailure(const absl::Status& reason) = 0;
 };
 
 }  // namespace lockstep::comm

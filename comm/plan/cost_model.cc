@@ -91,7 +91,7 @@ std::vector<Algorithm> AlgorithmsFor(const Call& call, int size) {
       return able;
     case Collective::kReduceLanes:
       able = {Algorithm::kOneShot, Algorithm::kTwoShot};
-      if (!packed && IsPowerOfTwo(size) && IsPowerOfTwo(call.lanes))
+      if (!packed && IsPowerOfTwo(size) && IsPowerOfTwo(call.lanes) && call.lane_bounds.empty())
         able.push_back(Algorithm::kHalvingDoubling);
       return able;
     case Collective::kBroadcast:

@@ -131,10 +131,17 @@ void LaneMerger::Reset() {
 }
 
 LanePlan MakeLanePlan(int world_size, int lanes) {
+  std::vector<int> bounds = {0};
+  for (int rank = 0; rank < world_size; ++rank) bounds.push_back(LanesOfRank(rank, world_size, lanes).end);
+  return MakeLanePlan(bounds);
+}
+
+LanePlan MakeLanePlan(const std::vector<int>& bounds) {
+  const int lanes = bounds.back();
   LanePlan plan;
-  for (int rank = 0; rank < world_size; ++rank) {
-    for (LaneRange part : MaximalSubtrees(LanesOfRank(rank, world_size, lanes), lanes)) {
-      plan.parts.push_back({rank, part});
+  for (size_t rank = 0; rank + 1 < bounds.size(); ++rank) {
+    for (LaneRange part : MaximalSubtrees({bounds[rank], bounds[rank + 1]}, lanes)) {
+      plan.parts.push_back({static_cast<int>(rank), part});
     }
   }
   AppendLanes({0, lanes}, plan);

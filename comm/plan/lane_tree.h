@@ -90,6 +90,9 @@ struct LanePlan {
   std::vector<AddStep> steps;  // parts.size() - 1 of them; the last one's result is the sum over all lanes
 };
 LanePlan MakeLanePlan(int world_size, int lanes);
+// The same where rank r owns the lanes bounds[r] .. bounds[r + 1] - 1, which may be none. Requires
+// bounds[0] = 0; the last is the number of lanes.
+LanePlan MakeLanePlan(const std::vector<int>& bounds);
 
 // The sum of `leaves` slots as one balanced tree by the rule above: the steps for slots that are all equal
 // citizens.

@@ -40,11 +40,12 @@ void InitControl(Arena& arena) {
   }
 }
 
-ShmGroup::ShmGroup(int rank, std::shared_ptr<Arena> arena, std::vector<ShmLink> links)
+ShmGroup::ShmGroup(int rank, std::shared_ptr<Arena> arena, std::vector<ShmLink> links, std::vector<int> names)
     : rank_(rank),
       size_(static_cast<int>(links.size())),
       arena_(std::move(arena)),
       links_(std::move(links)),
+      names_(std::move(names)),
       mine_(reinterpret_cast<Control*>(arena_->data())) {
   for (int peer = 0; peer < size_; ++peer) {
     bases_.push_back(peer == rank_ ? arena_->data() : links_[peer].mapping.data());
@@ -144,7 +145,7 @@ absl::Status ShmGroup::Begin(const CallSlot& slot, size_t offsets) {
   RETURN_IF_ERROR(Barrier("arrive"));
   for (int peer = 0; peer < size_; ++peer) {
     if (control(peer).hashes[parity].load(std::memory_order_relaxed) == hash) continue;
-    return MismatchError(rank_, slot.descriptor, peer, SlotOf(peer).descriptor);
+    return MismatchError(NameOf(rank_), slot.descriptor, NameOf(peer), SlotOf(peer).descriptor);
   }
   return absl::OkStatus();
 }
@@ -170,17 +171,18 @@ absl::Status ShmGroup::CheckHealth(int awaited, const char* phase) {
     const size_t length = std::min<size_t>(failure.length, sizeof failure.text);
     return StatusOfTrouble(
         failure.trouble, failure.code,
-        absl::StrCat("rank ", peer, " reports: ", absl::string_view(failure.text, length)));
+        absl::StrCat("rank ", NameOf(peer), " reports: ", absl::string_view(failure.text, length)));
   }
   for (int peer = 0; peer < size_; ++peer) {
     if (peer == rank_ || polled[peer].revents == 0) continue;
     if (control(peer).state.load(std::memory_order_acquire) == Control::kJoined) {
-      return PeerError(absl::StrCat("rank ", peer, " died (its process ended) in phase '", phase, "'"));
+      return PeerError(
+          absl::StrCat("rank ", NameOf(peer), " died (its process ended) in phase '", phase, "'"));
     }
   }
   if (awaited >= 0 && control(awaited).state.load(std::memory_order_acquire) == Control::kLeft) {
-    return PeerError(
-        absl::StrCat("rank ", awaited, " closed its communicator; still awaited in phase '", phase, "'"));
+    return PeerError(absl::StrCat("rank ", NameOf(awaited),
+                                  " closed its communicator; still awaited in phase '", phase, "'"));
   }
   for (const Control* control : controls_) {
     liveness_.Hear(control->progress.newest.load(std::memory_order_relaxed));
@@ -188,7 +190,7 @@ absl::Status ShmGroup::CheckHealth(int awaited, const char* phase) {
   if (context_ != nullptr && WaitIsOver(context_->clock, liveness_)) {
     const int64_t noted = awaited < 0 ? 0 : control(awaited).progress.noted.load(std::memory_order_relaxed);
     return DeadlineError(
-        absl::StrCat("rank ", awaited, " did not come to phase '", phase, "' within ",
+        absl::StrCat("rank ", NameOf(awaited), " did not come to phase '", phase, "' within ",
                      absl::FormatDuration(context_->clock.allowed()), "; ",
                      DescribeProgress(noted, liveness_.newest(), context_->clock.allowed())));
   }

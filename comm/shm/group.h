@@ -21,11 +21,14 @@ void InitControl(Arena& arena);
 
 class ShmGroup {
  public:
-  ShmGroup(int rank, std::shared_ptr<Arena> arena, std::vector<ShmLink> links);
+  // `names`: what errors call each rank of the group, where it is part of a larger world; empty: its number
+  // here.
+  ShmGroup(int rank, std::shared_ptr<Arena> arena, std::vector<ShmLink> links, std::vector<int> names = {});
   ~ShmGroup();  // says goodbye
 
   int rank() const { return rank_; }
   int size() const { return size_; }
+  int NameOf(int peer) const { return names_.empty() ? peer : names_[peer]; }
   // More ranks than cores, so that a waiting rank holds up the one it waits for. The same on all ranks.
   bool crowded() const { return patient_spins_ == kSpinsCrowded; }
   // Whether this rank can read its peers' ordinary memory, as ReadOfProcess does. Ranks may differ.
@@ -101,6 +104,7 @@ class ShmGroup {
   const int rank_, size_;
   const std::shared_ptr<Arena> arena_;
   const std::vector<ShmLink> links_;
+  const std::vector<int> names_;
   Control* mine_;
   std::vector<const Control*> controls_;  // of all ranks
   std::vector<std::byte*> bases_;         // of all arenas; only the own one is writable

@@ -8,7 +8,7 @@
 namespace lockstep::comm {
 
 absl::StatusOr<std::unique_ptr<Engine>> MakeShmEngine(Meeting& meeting, uint64_t generation,
-                                                      Deadline deadline) {
+                                                      Deadline deadline, std::vector<int> names) {
   auto arena = Arena::Make(HeadBytes(meeting.size()));
   if (arena.ok()) InitControl(**arena);
   // Without an arena this rank still goes to the meeting, so that the others hear why.
@@ -16,12 +16,13 @@ absl::StatusOr<std::unique_ptr<Engine>> MakeShmEngine(Meeting& meeting, uint64_t
   if (!arena.ok()) return arena.status();
   if (!links.ok()) return links.status();
   return std::unique_ptr<Engine>(
-      std::make_unique<ShmEngine>(meeting.rank(), *std::move(arena), *std::move(links)));
+      std::make_unique<ShmEngine>(meeting.rank(), *std::move(arena), *std::move(links), std::move(names)));
 }
 
-ShmEngine::ShmEngine(int rank, std::shared_ptr<Arena> arena, std::vector<ShmLink> links)
+ShmEngine::ShmEngine(int rank, std::shared_ptr<Arena> arena, std::vector<ShmLink> links,
+                     std::vector<int> names)
     : arena_(arena),
-      group_(rank, std::move(arena), std::move(links)),
+      group_(rank, std::move(arena), std::move(links), std::move(names)),
       messages_(*this, group_.rank(), group_.size()),
       posted_(group_.size()),
       taken_(group_.size()) {}

@@ -34,9 +34,9 @@
 
 namespace lockstep::comm {
 
-// Collective over the meeting; fails or succeeds on all ranks.
+// Collective over the meeting; fails or succeeds on all ranks. `names`: see ShmGroup.
 absl::StatusOr<std::unique_ptr<Engine>> MakeShmEngine(Meeting& meeting, uint64_t generation,
-                                                      Deadline deadline);
+                                                      Deadline deadline, std::vector<int> names = {});
 
 // How `size_bytes` bytes of a staging area are written; few are better left in the caches.
 inline Stores StagedStores(size_t size_bytes) {
@@ -45,7 +45,7 @@ inline Stores StagedStores(size_t size_bytes) {
 
 class ShmEngine : public Engine, private Transport {
  public:
-  ShmEngine(int rank, std::shared_ptr<Arena> arena, std::vector<ShmLink> links);
+  ShmEngine(int rank, std::shared_ptr<Arena> arena, std::vector<ShmLink> links, std::vector<int> names);
 
   int rank() const override { return group_.rank(); }
   int size() const override { return group_.size(); }
@@ -84,6 +84,8 @@ class ShmEngine : public Engine, private Transport {
   absl::Status ReadPeer(int peer, bool direct, uint64_t at, void* to, size_t size_bytes);
   absl::Status TwoShotStaged(const Reduction& reduction, const Pointers<const std::byte*>& direct_inputs);
   absl::Status ReduceScatter(const Call& call, const RunContext& context);
+  absl::Status ReduceScatterStaged(const Call& call, const ReductionPlan& plan,
+                                   const Pointers<const void*>& inputs);
 
   // A collective that moves blocks of memory: this rank shows some at `shown`, and takes one of each rank, or
   // none. Offsets and lengths are bytes.

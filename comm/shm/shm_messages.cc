@@ -39,7 +39,8 @@ absl::StatusOr<bool> ShmEngine::Take(const Incoming& recv, Progress& progress) {
   const size_t n = pair.bytes[taken % 2];
   if (!(pair.descriptors[taken % 2] == recv.descriptor) ||
       n != std::min(kMessageBytes, recv.size_bytes - progress.moved_bytes)) {
-    return MismatchError(rank(), recv.descriptor, recv.from, pair.descriptors[taken % 2]);
+    return MismatchError(group_.NameOf(rank()), recv.descriptor, group_.NameOf(recv.from),
+                         pair.descriptors[taken % 2]);
   }
   if (n > 0) {
     CopyBytes(static_cast<std::byte*>(recv.data) + progress.moved_bytes,

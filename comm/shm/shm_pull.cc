@@ -80,7 +80,8 @@ absl::Status ShmEngine::PullDirect(const Pull& pull) {
     if (take.index < 0) continue;
     const size_t bytes = take.block.count();
     const std::byte* from = group_.At(peer, group_.SlotOf(peer).offsets[0] + take.block.begin, bytes);
-    if (from == nullptr) return PeerError(absl::StrCat("rank ", peer, " named memory that it has not"));
+    if (from == nullptr)
+      return PeerError(absl::StrCat("rank ", group_.NameOf(peer), " named memory that it has not"));
     CopyBytes(take.into, from, bytes, bytes >= kLargeBytes ? Stores::kStreaming : Stores::kCached);
   }
   return group_.Barrier("copy");

@@ -48,6 +48,12 @@ void TuneSocket(int fd) {
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
 }
 
+void PaceSocket(int fd, uint64_t bytes_per_second) {
+  setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &bytes_per_second, sizeof bytes_per_second);
+  // A congestion control that probes for more than the pace pauses to make up for it; this one does not.
+  setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
+}
+
 absl::StatusOr<Fd> ConnectTcp(const std::string& endpoint, Deadline deadline, int interrupt_fd) {
   const size_t colon = endpoint.rfind(':');
   if (colon == std::string::npos) return PeerError(absl::StrCat("'", endpoint, "' is no address"));

@@ -54,6 +54,8 @@ class TcpListener {
 absl::StatusOr<Fd> ConnectTcp(const std::string& endpoint, Deadline deadline, int interrupt_fd);
 // What every connection of ours is set to.
 void TuneSocket(int fd);
+// Sends no faster than that: an ordinary network's speed for tests (SO_MAX_PACING_RATE, man 7 socket).
+void PaceSocket(int fd, uint64_t bytes_per_second);
 
 }  // namespace lockstep::comm
 

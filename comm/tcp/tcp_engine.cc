@@ -12,7 +12,7 @@ namespace {
 
 class TcpEngine : public Engine {
  public:
-  TcpEngine(std::unique_ptr<TcpTransport> transport, int rank, int size, std::string where)
+  TcpEngine(std::unique_ptr<Mesh> transport, int rank, int size, std::string where)
       : transport_(std::move(transport)),
         collectives_(*transport_, rank, size),
         rank_(rank),
@@ -37,7 +37,7 @@ class TcpEngine : public Engine {
   void ReportFailure(const absl::Status& reason) override { transport_->ReportFailure(reason); }
 
  private:
-  const std::unique_ptr<TcpTransport> transport_;
+  const std::unique_ptr<Mesh> transport_;
   P2pCollectives collectives_;
   const int rank_, size_;
   const std::string where_;
@@ -60,11 +60,10 @@ absl::Status Agree(Meeting& meeting, const std::string& name, const absl::Status
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Engine>> MakeTcpEngine(Meeting& meeting, const TcpOptions& options,
-                                                      Deadline deadline) {
+absl::StatusOr<TcpMesh> MakeTcpMesh(Meeting& meeting, const TcpOptions& options, Deadline deadline) {
   auto transport =
       std::make_unique<TcpTransport>(HandshakeIdentity{meeting.rank(), options.generation, meeting.secret()},
-                                     meeting.size(), options.payload_crc);
+                                     meeting.size(), options.payload_crc, options.pacing_bytes_per_second);
   auto address = ListenAddress(options.loopback, options.interface);
   absl::Status status = address.status();
   if (!options.loopback && meeting.secret().size() < kLeastSecretBytes) {
@@ -91,10 +90,15 @@ absl::StatusOr<std::unique_ptr<Engine>> MakeTcpEngine(Meeting& meeting, const Tc
     RETURN_IF_ERROR(Agree(meeting, absl::StrCat("tcp/", options.generation, "/ready"), connected,
                           Deadline::After(deadline.Left() + absl::Seconds(2))));
   }
-  const std::string where =
-      options.loopback ? "on this machine (loopback)" : absl::StrCat("listening on ", *address);
+  return TcpMesh{std::move(transport),
+                 options.loopback ? "on this machine (loopback)" : absl::StrCat("listening on ", *address)};
+}
+
+absl::StatusOr<std::unique_ptr<Engine>> MakeTcpEngine(Meeting& meeting, const TcpOptions& options,
+                                                      Deadline deadline) {
+  ASSIGN_OR_RETURN(TcpMesh made, MakeTcpMesh(meeting, options, deadline));
   return std::unique_ptr<Engine>(
-      std::make_unique<TcpEngine>(std::move(transport), meeting.rank(), meeting.size(), where));
+      std::make_unique<TcpEngine>(std::move(made.mesh), meeting.rank(), meeting.size(), made.where));
 }
 
 }  // namespace lockstep::comm

@@ -44,10 +44,12 @@ struct TcpTransport::Queues {
   bool Needs(int peer) const { return !out[peer].empty() || !in[peer].empty(); }
 };
 
-TcpTransport::TcpTransport(HandshakeIdentity self, int size, bool payload_crc)
+TcpTransport::TcpTransport(HandshakeIdentity self, int size, bool payload_crc,
+                           uint64_t pacing_bytes_per_second)
     : self_(std::move(self)),
       size_(size),
       payload_crc_(payload_crc),
+      pacing_bytes_per_second_(pacing_bytes_per_second),
       links_(size),
       told_(size),
       wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
@@ -99,9 +101,8 @@ absl::Status TcpTransport::Connect(int peer, Deadline deadline) {
     status = fd.status();
     if (fd.ok()) status = CallPeer(fd->get(), self_, peer, deadline, interrupt_.get());
     if (status.ok()) {
-      auto link = std::make_unique<TcpLink>(*std::move(fd), self_.rank, peer, self_.generation, payload_crc_);
       std::lock_guard<std::mutex> io(io_);
-      links_[peer] = std::move(link);
+      AddLink(peer, *std::move(fd));
       return absl::OkStatus();
     }
     if (absl::IsCancelled(status)) return Interruption();
@@ -114,11 +115,13 @@ void TcpTransport::AdoptCallers() {
   Drain(wake_);
   for (auto& [peer, fd] : listener_->TakePeers()) {
     // A second connection of a peer that has one is not ours to trust more than the first.
-    if (links_[peer] == nullptr) {
-      links_[peer] =
-          std::make_unique<TcpLink>(std::move(fd), self_.rank, peer, self_.generation, payload_crc_);
-    }
+    if (links_[peer] == nullptr) AddLink(peer, std::move(fd));
   }
+}
+
+void TcpTransport::AddLink(int peer, Fd fd) {
+  if (pacing_bytes_per_second_ > 0) PaceSocket(fd.get(), pacing_bytes_per_second_);
+  links_[peer] = std::make_unique<TcpLink>(std::move(fd), self_.rank, peer, self_.generation, payload_crc_);
 }
 
 absl::Status TcpTransport::Exchange(absl::Span<const Outgoing> sends, absl::Span<const Incoming> recvs,

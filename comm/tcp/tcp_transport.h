@@ -19,9 +19,10 @@
 
 namespace lockstep::comm {
 
-class TcpTransport : public Transport {
+class TcpTransport : public Mesh {
  public:
-  TcpTransport(HandshakeIdentity self, int size, bool payload_crc);
+  // `payload_crc`, `pacing_bytes_per_second`: see TcpOptions.
+  TcpTransport(HandshakeIdentity self, int size, bool payload_crc, uint64_t pacing_bytes_per_second = 0);
   ~TcpTransport() override;  // says goodbye
 
   // Listens on `address`; endpoint() is then what the others must know.
@@ -32,20 +33,21 @@ class TcpTransport : public Transport {
   // Connects to every peer.
   absl::Status ConnectAll(Deadline deadline);
 
-  void Enter(RunContext& context) { context_ = &context; }
+  void Enter(RunContext& context) override { context_ = &context; }
   absl::Status Exchange(absl::Span<const Outgoing> sends, absl::Span<const Incoming> recvs,
                         const char* phase) override;
 
   // From any thread. From the first time on the peers are sent pulses, twice a second.
-  void NoteProgress();
+  void NoteProgress() override;
 
-  void Interrupt(const absl::Status& reason);
-  void ReportFailure(const absl::Status& reason);
+  void Interrupt(const absl::Status& reason) override;
+  void ReportFailure(const absl::Status& reason) override;
 
  private:
   struct Queues;
   absl::Status Connect(int peer, Deadline deadline);
   void AdoptCallers();
+  void AddLink(int peer, Fd fd);
   absl::Status Advance(Queues& queues, bool& moved);
   absl::Status AdvanceLink(TcpLink& link, Queues& queues, bool& moved);
   absl::Status AwaitSomething(const Queues& queues, const char* phase, std::unique_lock<std::mutex>& io);
@@ -62,6 +64,7 @@ class TcpTransport : public Transport {
   const HandshakeIdentity self_;
   const int size_;
   const bool payload_crc_;
+  const uint64_t pacing_bytes_per_second_;
   std::vector<std::string> endpoints_;
   std::unique_ptr<TcpListener> listener_;
   // The links and what goes over them. Exchange holds it but while it polls, so that the pulses of a rank that

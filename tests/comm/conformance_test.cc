@@ -152,5 +152,15 @@ INSTANTIATE_TEST_SUITE_P(Worlds, ConformanceTest,
                            return absl::StrCat(std::get<0>(info.param), std::get<1>(info.param));
                          });
 
+// As several machines: of two ranks each, of one and two, and with ranks dealt out in turn.
+INSTANTIATE_TEST_SUITE_P(Machines, ConformanceTest,
+                         ::testing::Values(std::make_tuple("hier_pairs", 4), std::make_tuple("hier_pairs", 6),
+                                           std::make_tuple("hier_uneven", 3),
+                                           std::make_tuple("hier_uneven", 5),
+                                           std::make_tuple("hier_mixed", 5)),
+                         [](const auto& info) {
+                           return absl::StrCat(std::get<0>(info.param), std::get<1>(info.param));
+                         });
+
 }  // namespace
 }  // namespace lockstep::comm

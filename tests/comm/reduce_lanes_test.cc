@@ -53,7 +53,8 @@ TEST_P(ReduceLanesTest, SmallAndEmpty) {
 }
 TEST_P(ReduceLanesTest, ManySegments) { TestWorlds<float>(GetParam(), 4, 1500007, {"auto"}, {2, 3}); }
 
-INSTANTIATE_TEST_SUITE_P(Backends, ReduceLanesTest, ::testing::Values("shm", "tcp"),
+INSTANTIATE_TEST_SUITE_P(Backends, ReduceLanesTest,
+                         ::testing::Values("shm", "tcp", "hier_pairs", "hier_uneven", "hier_mixed"),
                          [](const auto& info) { return info.param; });
 
 }  // namespace

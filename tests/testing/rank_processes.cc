@@ -11,12 +11,14 @@
 #include "absl/strings/str_cat.h"
 #include "comm/bootstrap.h"
 #include "runtime/core/clock.h"
+#include "tests/testing/run_ranks.h"
 
 namespace lockstep::testing {
 namespace {
 
-absl::Status BeRank(int rank, int size, int place, const comm::CommunicatorOptions& options,
+absl::Status BeRank(int rank, int size, int place, comm::CommunicatorOptions options,
                     const std::function<absl::Status(comm::Communicator&)>& function) {
+  PoseAsMachines(rank, options);
   comm::World world;
   world.rank = rank;
   world.size = size;
@@ -53,7 +55,8 @@ void ReadReport(int pipe, double patience, RankOutcome& outcome) {
 std::vector<RankOutcome> RunRankProcesses(
     int size, const comm::CommunicatorOptions& options,
     const std::function<absl::Status(comm::Communicator& comm)>& rank_function,
-    const std::function<void(const std::vector<pid_t>& pids)>& meanwhile, double patience) {
+    const std::function<void(const std::vector<pid_t>& pids)>& meanwhile, double patience,
+    const std::function<void(int rank)>& prepare) {
   const int place = comm::MakeInheritedMeetingPlace().value();
   std::vector<pid_t> pids;
   std::vector<int> pipes;
@@ -63,6 +66,7 @@ std::vector<RankOutcome> RunRankProcesses(
     const pid_t pid = fork();
     if (pid == 0) {
       for (int earlier : pipes) close(earlier);
+      if (prepare) prepare(rank);
       const absl::Status status = BeRank(rank, size, place, options, rank_function);
       Report report{};
       report.at_seconds = MonotonicSeconds();

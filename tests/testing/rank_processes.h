@@ -24,11 +24,13 @@ struct RankOutcome {
 
 // Forks `size` ranks that meet over an inherited file and run `rank`. A rank's process ends when its function
 // returns. `meanwhile` (may be null) runs in the parent with the processes' ids. Whoever is still there
-// `patience` seconds later is killed and has the message "hung".
+// `patience` seconds later is killed and has the message "hung". `prepare` (may be null) runs first in each process.
+// Backends may be those of PoseAsMachines (tests/testing/run_ranks.h).
 std::vector<RankOutcome> RunRankProcesses(
     int size, const comm::CommunicatorOptions& options,
     const std::function<absl::Status(comm::Communicator& comm)>& rank,
-    const std::function<void(const std::vector<pid_t>& pids)>& meanwhile, double patience = 30);
+    const std::function<void(const std::vector<pid_t>& pids)>& meanwhile, double patience = 30,
+    const std::function<void(int rank)>& prepare = nullptr);
 
 }  // namespace lockstep::testing
 

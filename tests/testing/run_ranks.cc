@@ -41,6 +41,14 @@ class Watchdog {
 
 }  // namespace
 
+void PoseAsMachines(int rank, comm::CommunicatorOptions& options) {
+  const std::string how = options.backend;
+  if (how != "hier_pairs" && how != "hier_uneven" && how != "hier_mixed") return;
+  const int machine = how == "hier_pairs" ? rank / 2 : how == "hier_uneven" ? (rank + 1) / 2 : rank % 2;
+  options.backend = "hier";
+  options.machine = absl::StrCat("machine ", machine);
+}
+
 std::vector<absl::Status> StatusesOfMeetings(const RunRanksOptions& options,
                                              const MeetingFunction& rank_function) {
   std::vector<absl::Status> results(options.size);
@@ -75,6 +83,7 @@ std::vector<absl::Status> StatusesOfRanks(const RunRanksOptions& options, const 
     communicator.algorithm = options.algorithm;
     communicator.deadline = options.deadline;
     communicator.connect_deadline = absl::Seconds(20);
+    PoseAsMachines(meeting.rank(), communicator);
     ASSIGN_OR_RETURN(const auto comm, comm::MakeCommunicator(meeting, communicator));
     return rank_function(*comm);
   });

@@ -21,12 +21,16 @@ namespace lockstep::testing {
 
 struct RunRanksOptions {
   int size = 2;
-  std::string backend = "auto";
+  std::string backend = "auto";  // also those of PoseAsMachines
   std::string algorithm = "auto";
   absl::Duration deadline = absl::Seconds(20);   // of a collective
   absl::Duration watchdog = absl::Seconds(100);  // of the whole
   std::string what = "ranks";                    // names the test in the watchdog's message
 };
+
+// Ranks of one machine that pose as several. Turns the backends "hier_pairs" (ranks 0 1 | 2 3 | ...), "hier_uneven"
+// (0 | 1 2 | 3 4 | ...) and "hier_mixed" (0 2 4 ... | 1 3 5 ...) into "hier" with the name of `rank`'s machine.
+void PoseAsMachines(int rank, comm::CommunicatorOptions& options);
 
 using RankFunction = std::function<absl::Status(comm::Communicator& comm)>;
 
