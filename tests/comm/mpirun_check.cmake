@@ -1,5 +1,5 @@
 # Runs a command as ranks under a real mpirun and checks how it ends:
-#   cmake -DMPIRUN=... -DRANKS=n -DCODE=0 -DPASS=regex -DCOMMAND=program;arguments... -P mpirun_check.cmake
+#   cmake -DMPIRUN=... -DRANKS=n -DCODE=0 -DPASS=regex "-DCOMMAND=program|argument|..." -P mpirun_check.cmake
 # CODE is the exit code that is wanted ("any" but 0: fail), PASS what must be printed.
 if(NOT MPIRUN)
   message("skipped: there is no mpirun on this machine (apt-get install openmpi-bin)")
@@ -9,6 +9,7 @@ if(NEEDS_MPI AND NOT HAS_MPI)
   message("skipped: Lockstep was built without an MPI library (apt-get install libopenmpi-dev)")
   return()
 endif()
+string(REPLACE "|" ";" COMMAND "${COMMAND}")
 execute_process(COMMAND ${MPIRUN} --oversubscribe -np ${RANKS} ${COMMAND}
                 RESULT_VARIABLE code OUTPUT_VARIABLE output ERROR_VARIABLE output)
 message("${output}")
