@@ -130,5 +130,19 @@ TEST(CostModelTest, TheTableNamesEachChoice) {
   EXPECT_THAT(text, AllOf(HasSubstr("all_reduce: "), HasSubstr("broadcast: "), HasSubstr(" from ")));
 }
 
+// Ranks that own different numbers of lane parts must still agree.
+TEST(CostModelTest, EveryRankChoosesAlike) {
+  for (size_t count = 16; count <= size_t{1} << 22; count *= 2) {
+    Call call;
+    call.kind = Collective::kReduceLanes;
+    call.lanes = 16;
+    call.out.count = count;
+    call.parts.resize(2);
+    const double two_parts = PredictSeconds(call, Algorithm::kOneShot, 3, CostModel());
+    call.parts.resize(3);
+    EXPECT_EQ(PredictSeconds(call, Algorithm::kOneShot, 3, CostModel()), two_parts) << count;
+  }
+}
+
 }  // namespace
 }  // namespace lockstep::comm
