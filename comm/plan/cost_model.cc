@@ -23,7 +23,7 @@ double Log2(int size) { return std::bit_width(static_cast<unsigned>(size - 1)); 
 // choose the same.
 double LanePartsOfRank(int lanes, int size) {
   if (size >= lanes || (IsPowerOfTwo(size) && IsPowerOfTwo(lanes))) return 1;
-  return std::max(1, std::bit_width(static_cast<unsigned>(lanes / size)));
+  return std::bit_width(static_cast<unsigned>(lanes / size));
 }
 
 // Bytes that one rank puts in: of all its lane parts together.
