@@ -122,8 +122,8 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
   virtual uint64_t generation() const = 0;
-  virtual std::string backend() const = 0;                  // "shm", "tcp", "hier", "mpi", "self" (a world of one)
-  virtual std::string Describe() const = 0;                 // for people: "4 ranks over shm on one machine"
+  virtual std::string backend() const = 0;   // "shm", "tcp", "hier", "mpi", "self" (a world of one)
+  virtual std::string Describe() const = 0;  // for people: "4 ranks over shm on one machine"
   virtual std::vector<std::string> Algorithms() const = 0;  // names that CallOptions::algorithm may hold
 
   // out = op over ranks of in. In place when in.data == out.data.
