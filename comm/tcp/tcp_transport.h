@@ -64,8 +64,8 @@ class TcpTransport : public Transport {
   const bool payload_crc_;
   std::vector<std::string> endpoints_;
   std::unique_ptr<TcpListener> listener_;
-  // The links and what goes over them. Exchange holds it but while it polls, so that pulses go out from a rank
-  // that waits, too.
+  // The links and what goes over them. Exchange holds it but while it polls, so that pulses go out from a
+  // rank that waits, too.
   std::mutex io_;
   std::vector<std::unique_ptr<TcpLink>> links_;  // by peer; null until connected
   RunContext* context_ = nullptr;
