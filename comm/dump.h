@@ -11,7 +11,7 @@
 //   call                "all_reduce", ...; the rest of what ranks compare: sequence, op, type, count
 //                       (elements), root, lanes, wire, parts (a hash of the counts of v-forms), asked (the
 //                       algorithm that the caller wished)
-//   to, from            of messages between two ranks, else -1; their sequence counts the messages of the pair
+//   to, from            of messages between two ranks, else -1; their sequence counts those of the pair
 //   ran                 the algorithm that was chosen; "auto" where there was no choice
 //   state               "queued", "running", "done", "failed"
 //   background          whether the progress thread ran it

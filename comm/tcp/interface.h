@@ -22,8 +22,8 @@ struct InterfaceAddress {
 //   "10.0.0.0/8"  one in that network; may stand in the list
 //   "^docker0,virbr*,172.17.0.0/16"   any but these and loopback
 //   ""            any but loopback
-// Where several are left: that of `default_interface` before others, IPv4 before IPv6. Error: ConfigError that
-// lists what there is.
+// Where several are left: that of `default_interface` before others, IPv4 before IPv6. Error: ConfigError
+// that lists what there is.
 absl::StatusOr<std::string> ChooseAddress(const std::vector<InterfaceAddress>& addresses,
                                           absl::string_view wish, absl::string_view default_interface);
 

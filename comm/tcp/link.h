@@ -27,7 +27,7 @@ class TcpLink {
   // false.
   void StartSend(FrameKind kind, const CallDescriptor& descriptor, const void* payload, size_t size_bytes);
   bool sending() const { return sending_; }
-  // Puts a pulse before the next frame; nothing may be in the making. No matter when the last is not sent yet.
+  // Puts a pulse before the next frame. Nothing, while a frame or the last pulse is in the making.
   void StartPulse(const Pulse& pulse);
   // Sends what the socket takes now. True when something went out. Error: PeerError (the peer is gone).
   absl::StatusOr<bool> AdvanceSend();

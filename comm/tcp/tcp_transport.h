@@ -67,8 +67,8 @@ class TcpTransport : public Mesh {
   const uint64_t pacing_bytes_per_second_;
   std::vector<std::string> endpoints_;
   std::unique_ptr<TcpListener> listener_;
-  // The links and what goes over them. Exchange holds it but while it polls, so that the pulses of a rank that
-  // waits go out too; and of one that does not exchange anything.
+  // The links and what goes over them. Exchange holds it but while it polls, so that pulses go out from a
+  // rank that waits, too.
   std::mutex io_;
   std::vector<std::unique_ptr<TcpLink>> links_;  // by peer; null until connected
   RunContext* context_ = nullptr;

@@ -95,7 +95,7 @@ struct LaneArgs {
   // the last write to its gradient in this run. May be null.
   const std::function<void(int entry)>* on_gradient_ready = nullptr;
   const std::atomic<bool>* cancelled = nullptr;  // looked at between operators; Run then returns Cancelled
-  // Called on the calling thread after each operator: what shows others that a long step gets on. May be null.
+  // Called on the calling thread after each operator: shows others that a long step gets on. May be null.
   const std::function<void()>* on_operator_done = nullptr;
   // num_operators() entries or none: the time that each operator takes is added. For profiles and traces.
   absl::Span<double> operator_seconds;
