@@ -61,6 +61,7 @@ GradientReducer::~GradientReducer() = default;
 void GradientReducer::BeginStep() {
   works_.clear();
   next_bucket_ = 0;
+  next_lane_ = owned_.begin;
   wait_seconds_ = 0;
   cancelled_ = false;
   for (auto& state : states_) {
@@ -81,8 +82,12 @@ GradientReducer::Slot GradientReducer::Acquire(int lane, int thread) {
   const auto free = [this] {
     return std::find_if(slots_.begin(), slots_.end(), [](auto& s) { return s.free; });
   };
-  slot_freed_.wait(lock, [&] { return cancelled_ || free() != slots_.end(); });
+  // In lane order, or lanes that came later could take all buffers and wait for their left siblings, which
+  // then wait for a buffer.
+  slot_freed_.wait(lock, [&] { return cancelled_ || (lane == next_lane_ && free() != slots_.end()); });
   if (cancelled_) return {};
+  ++next_lane_;
+  slot_freed_.notify_all();
   const auto slot = free();
   slot->free = false;
   slot->buckets_left = static_cast<int>(buckets_.size());
@@ -150,7 +155,7 @@ void GradientReducer::Release(int lane) {
   SlotState& slot = slots_[slot_of_lane_[lane - owned_.begin]];
   if (--slot.buckets_left > 0) return;
   slot.free = true;
-  slot_freed_.notify_one();
+  slot_freed_.notify_all();  // only one lane is next, and any waiter may be it
 }
 
 void GradientReducer::MarkReady(int bucket) {

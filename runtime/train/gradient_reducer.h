@@ -61,8 +61,8 @@ class GradientReducer {
     float* gradient = nullptr;  // the whole flat gradient, tail included
     bool accumulate = false;    // it holds earlier lanes: add to it
   };
-  // The buffer for `lane`, which `thread` will run. Blocks until one is free; lanes must be asked for in
-  // ascending order over all threads. A slot without a gradient says that Cancel was called.
+  // The buffer for `lane`, which `thread` will run. Blocks until one is free and (REPRODUCIBLE) every lower
+  // lane of this rank has one: threads may ask in any order. A slot without a gradient says that Cancel was called.
   Slot Acquire(int lane, int thread);
 
   // A lane failed: nobody shall wait for a buffer any more in this step. From any thread.
@@ -110,8 +110,9 @@ class GradientReducer {
   std::vector<SlotState> slots_;
   std::vector<int> slot_of_lane_;  // by lane - owned_.begin; thread number when UNORDERED
 
-  std::mutex slots_mutex_;  // slots_' flags, slot_of_lane_ and cancelled_
+  std::mutex slots_mutex_;  // slots_' flags, slot_of_lane_, next_lane_ and cancelled_
   std::condition_variable slot_freed_;
+  int next_lane_ = 0;  // that gets a slot
   bool cancelled_ = false;
 
   std::mutex issue_mutex_;  // buckets are issued in ascending order, the same on every rank

@@ -238,6 +238,38 @@ TEST(GradientReducerTest, WithoutExchangeARankKeepsItsOwnSum) {
   EXPECT_TRUE(status.ok()) << status;
 }
 
+// A thread may be held up between drawing its lane and asking for a buffer. If those with later lanes took all
+// buffers meanwhile, they would wait for its lane for ever.
+TEST(GradientReducerTest, BuffersAreGivenInTheOrderOfLanes) {
+  const absl::Status status =
+      testing::RunRanks({.size = 1}, [&](comm::Communicator& communicator) -> absl::Status {
+        ASSIGN_OR_RETURN(
+            const auto reducer,
+            GradientReducer::Create(&communicator, Buckets(),
+                                    {.lanes = 8, .threads = 2, .reproducible = true, .algorithm = ""}));
+        reducer->BeginStep();
+        const auto run = [&](int lane, int thread) {
+          if (reducer->Acquire(lane, thread).gradient == nullptr) return;
+          for (size_t b = 0; b < reducer->buckets().size(); ++b) {
+            reducer->BucketDone(lane, thread, static_cast<int>(b));
+          }
+        };
+        std::atomic<int> done{0};
+        std::thread ahead([&] {
+          for (int lane = 1; lane < 8; ++lane) {
+            run(lane, 1);
+            ++done;
+          }
+        });
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        EXPECT_EQ(done, 0) << "a later lane has a buffer before the first one";
+        run(0, 0);
+        ahead.join();
+        return reducer->Finish().status();
+      });
+  EXPECT_TRUE(status.ok()) << status;
+}
+
 TEST(GradientReducerTest, PlansAboutLogarithmicallyManyBuffers) {
   EXPECT_EQ(PlannedSlots({0, 1}, 8, 1), 1);
   EXPECT_EQ(PlannedSlots({0, 8}, 8, 1), 4);
