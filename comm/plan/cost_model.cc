@@ -19,12 +19,18 @@ bool AddsInOneGo(const Call& call) { return call.dtype() == DType::kF16 || call.
 
 double Log2(int size) { return std::bit_width(static_cast<unsigned>(size - 1)); }
 
-// Bytes that one rank puts in: of all its lane parts together.
-double BytesOfRank(const Call& call) {
+// About how many parts a rank has in reduce_lanes: the same number on all ranks, which must choose the same.
+double PartsOfRank(int lanes, int size) {
+  if (lanes <= size || (IsPowerOfTwo(lanes) && IsPowerOfTwo(size))) return 1;
+  return std::min<double>((lanes + size - 1) / size, Log2(lanes));
+}
+
+// Bytes that one rank puts in: of all its lane parts together. Of nothing that only this rank knows.
+double BytesOfRank(const Call& call, int size) {
   const size_t element = SizeOf(call.dtype());
   switch (call.kind) {
     case Collective::kReduceLanes:
-      return static_cast<double>(call.out.count * element * std::max<size_t>(1, call.parts.size()));
+      return static_cast<double>(call.out.count * element) * PartsOfRank(call.lanes, size);
     case Collective::kBroadcast:
     case Collective::kAllGather:
     case Collective::kReduceScatter:
@@ -130,7 +136,7 @@ absl::Status CheckAlgorithm(const Call& call, Algorithm algorithm, int size) {
 }
 
 double PredictSeconds(const Call& call, Algorithm algorithm, int size, const CostModel& model) {
-  const Terms terms = TermsOf(call.kind, algorithm, BytesOfRank(call), size);
+  const Terms terms = TermsOf(call.kind, algorithm, BytesOfRank(call, size), size);
   const double width = call.wire == Wire::kFull || algorithm == Algorithm::kOneShot ? 1 : 0.5;
   return terms.steps * model.latency + terms.messages * model.message_seconds +
          terms.bytes * width * model.seconds_per_byte + terms.reduced * model.reduce_seconds_per_byte;

@@ -62,6 +62,21 @@ TEST(CostModelTest, TheOrderedReductionNeverGetsAnotherOrder) {
   }
 }
 
+// Of 12 lanes on 5 ranks some have two parts and some three: that must not make them choose differently.
+TEST(CostModelTest, RanksWithMoreOrFewerPartsChooseTheSame) {
+  for (size_t bytes = 4; bytes <= size_t{1} << 28; bytes *= 2) {
+    Call few = CallOf(Collective::kReduceLanes, bytes);
+    few.lanes = 12;
+    Call many = few;
+    few.parts.resize(2);
+    many.parts.resize(3);
+    for (const Algorithm algorithm : AlgorithmsFor(few, 5)) {
+      EXPECT_EQ(PredictSeconds(few, algorithm, 5, kSlowNetwork),
+                PredictSeconds(many, algorithm, 5, kSlowNetwork));
+    }
+  }
+}
+
 TEST(CostModelTest, WhatCannotBeIsRefusedWithTheOnesThatCan) {
   const auto message = [](const Call& call, Algorithm algorithm, int size) {
     return std::string(CheckAlgorithm(call, algorithm, size).message());
