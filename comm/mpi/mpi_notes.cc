@@ -1,5 +1,5 @@
-// What a rank tells its peers beside its messages (failures, goodbyes), and how it comes to an end with what is
-// under way.
+// What a rank tells its peers beside its messages (failures, goodbyes), and how it comes to an end with
+// what is under way.
 #include <algorithm>
 #include <cstddef>
 #include <cstring>

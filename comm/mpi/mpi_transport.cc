@@ -16,8 +16,11 @@ namespace {
 constexpr int kHeadTag = 1;
 constexpr int kFirstPayloadTag = 16, kPayloadTags = 1 << 14;  // MPI promises tags up to 32767
 
-// Who waits polls at once for some time, then lets others run, then sleeps between polls.
+// Who waits polls at once for some time, then lets others run, then sleeps between polls: later where
+// payloads are under way, since MPI moves them in polls only, and nothing shows before a whole one is
+// there.
 constexpr int kSpins = 200, kYields = 2000, kBackgroundSpins = 20, kBackgroundYields = 100;
+constexpr int kPayloadYields = 100'000;
 constexpr absl::Duration kPatienceWhenTold = absl::Milliseconds(10);
 constexpr absl::Duration kPause = absl::Microseconds(50);
 constexpr int kPollsPerLook = 64;  // at the clock
@@ -97,10 +100,11 @@ void MpiTransport::Begin(Batch& batch) {
   batch.steps.assign(1, Step{});
   batch.left = batch.slots = 0;
   batch.idle = 0;
+  batch.payloads = false;
 }
 
-// With the session's mutex held. What was complete at once is not kept: Open MPI may give a request for it that
-// MPI_Testsome passes over.
+// With the session's mutex held. What was complete at once is not kept: Open MPI may give a request for it
+// that MPI_Testsome passes over.
 absl::Status MpiTransport::Add(Batch& batch, MPI_Request request, const Step& step) {
   if (step.what == Step::kSend || step.what == Step::kCollective) {
     int done = 0;
@@ -109,6 +113,7 @@ absl::Status MpiTransport::Add(Batch& batch, MPI_Request request, const Step& st
   }
   batch.requests.push_back(request);
   batch.steps.push_back(step);
+  batch.payloads = batch.payloads || step.slot == nullptr;
   ++batch.left;
   return absl::OkStatus();
 }
@@ -231,7 +236,7 @@ absl::Status MpiTransport::AwaitSomething(Batch& batch) {
   if (peers_left_ > 0) RETURN_IF_ERROR(CheckThatNobodyLeft(batch));
   const int idle = ++batch.idle;
   const int spins = context_->background ? kBackgroundSpins : kSpins;
-  const int yields = context_->background ? kBackgroundYields : kYields;
+  const int yields = batch.payloads ? kPayloadYields : context_->background ? kBackgroundYields : kYields;
   if (idle > spins + yields) {
     absl::SleepFor(kPause);
   } else if (idle > spins) {

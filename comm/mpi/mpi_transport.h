@@ -35,8 +35,8 @@ class MpiTransport : public Transport {
   void Enter(RunContext& context) { context_ = &context; }
   absl::Status Exchange(absl::Span<const Outgoing> sends, absl::Span<const Incoming> recvs,
                         const char* phase) override;
-  // An error if a peer has said that it failed. A rank that comes after the others gave up hears it here, before it
-  // starts something with MPI that cannot be taken back.
+  // An error if a peer has said that it failed. A rank that comes after the others gave up hears it here,
+  // before it starts something with MPI that cannot be taken back.
   absl::Status CheckNews();
   // Waits for a collective that was started on comm(). One that cannot be completed abandons MPI.
   absl::Status Await(MPI_Request request, const char* phase);
@@ -77,9 +77,10 @@ class MpiTransport : public Transport {
     std::vector<Step> steps;
     std::vector<int> indices;
     std::vector<MPI_Status> statuses;
-    size_t left = 0;   // requests that are not complete, without the news
-    size_t slots = 0;  // in use
-    int idle = 0;      // polls in a row in which nothing happened
+    size_t left = 0;        // requests that are not complete, without the news
+    size_t slots = 0;       // in use
+    int idle = 0;           // polls in a row in which nothing happened
+    bool payloads = false;  // there were some to move, or a collective
   };
   struct Peer {
     uint64_t sent = 0, received = 0;  // messages so far
