@@ -94,6 +94,7 @@ std::byte* ShmGroup::At(int peer, uint64_t offset, uint64_t bytes) const {
 }
 
 void ShmGroup::CpuPause() { CpuRelax(); }
+void ShmGroup::Yield() { sched_yield(); }
 void ShmGroup::SleepOn(const std::atomic<uint32_t>& word, uint32_t seen) {
   FutexWait(word, seen, kNapNanoseconds);
 }
@@ -101,6 +102,7 @@ void ShmGroup::SleepOn(const std::atomic<uint32_t>& word, uint32_t seen) {
 void ShmGroup::Enter(RunContext& context) {
   context_ = &context;
   spins_ = context.background ? hasty_spins_ : patient_spins_;
+  yields_ = crowded() && !context.background ? kYieldsCrowded : 0;
 }
 
 void ShmGroup::WakeSleepers(const std::atomic<uint32_t>& word) {
@@ -120,10 +122,7 @@ void ShmGroup::Arrive() {
 absl::Status ShmGroup::AwaitPeer(int peer, uint32_t target, const char* phase) {
   const std::atomic<uint32_t>& word = control(peer).phase;
   const auto ready = [&] { return Reached(word.load(std::memory_order_acquire), target); };
-  for (int spin = 0; spin < spins_; ++spin) {
-    if (ready()) return absl::OkStatus();
-    CpuRelax();
-  }
+  if (Spin(ready)) return absl::OkStatus();
   while (!ready()) RETURN_IF_ERROR(Sleep(peer, word, phase, ready));
   return absl::OkStatus();
 }
