@@ -28,6 +28,8 @@ find_package(CLI11 QUIET)
 lockstep_require(CLI11_FOUND "CLI11" libcli11-dev)
 lockstep_require(ISAL_FOUND "ISA-L" libisal-dev)
 lockstep_require(HWY_FOUND "Highway" libhwy-dev)
+lockstep_require(JPEG_FOUND "libjpeg-turbo" libjpeg62-turbo-dev)
+lockstep_require(PNG_FOUND "libpng" libpng-dev)
 lockstep_require(HWLOC_FOUND "hwloc" libhwloc-dev)
 lockstep_require(PMIX_FOUND "PMIx" libpmix-dev)
 
