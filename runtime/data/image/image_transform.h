@@ -16,15 +16,15 @@
 namespace lockstep::data {
 
 struct ImageOptions {
-  int height = 0, width = 0;             // of the sample, in pixels
-  int channels = 3;                      // 3: RGB, 1: gray
-  std::optional<RandomBox> random_crop;  // else the centre:
-  int short_side = 0;                    // CentreCrop
-  bool flip = false;                     // mirror half of the samples
-  JitterRange jitter;
-  std::vector<float> mean, std;  // value = (v / 255 - mean[c]) / std[c]; empty: 0 and 1
-  uint64_t seed = 0;             // of all draws
-  ImageLimits limits;
+  int height = 0, width = 0;                  // of the sample, in pixels
+  int channels = 3;                           // 3: RGB, 1: gray
+  std::optional<RandomBox> random_crop = {};  // else the centre:
+  int short_side = 0;                         // CentreCrop
+  bool flip = false;                          // mirror half of the samples
+  JitterRange jitter = {};
+  std::vector<float> mean = {}, std = {};  // value = (v / 255 - mean[c]) / std[c]; empty: 0 and 1
+  uint64_t seed = 0;                       // of all draws
+  ImageLimits limits = {};
 };
 
 // Immutable and thread-safe. A sample is a function of (bytes, options, position) alone: of no thread, no
