@@ -28,7 +28,9 @@ lanes: 8  global_batch: 64  steps: 3
 
 std::string After(const std::string& setting) {
   RunConfig config = ParseConfig(kImages, "images").value();
-  if (!setting.empty()) EXPECT_TRUE(ApplySetting(&config, setting).ok()) << setting;
+  if (!setting.empty()) {
+    EXPECT_TRUE(ApplySetting(&config, setting).ok()) << setting;
+  }
   const absl::Status status = ValidateConfig(config, 1);
   EXPECT_EQ(status, ValidateConfig(ResolveConfig(config), 1)) << "resolving must not change the verdict";
   return status.ok() ? "valid" : std::string(status.message());

@@ -172,7 +172,7 @@ class JpegDecoder final : public ImageDecoder {
     const bool cmyk = jpeg_.info.jpeg_color_space == JCS_CMYK || jpeg_.info.jpeg_color_space == JCS_YCCK;
     const J_COLOR_SPACE colour = cmyk ? JCS_CMYK : request.gray ? JCS_GRAYSCALE : JCS_EXT_RGBX;
     // Upsampled chroma depends on its neighbours, which are missing at the edges of what is decoded.
-    constexpr int kMargin = 8;
+    constexpr int kMargin = 4;
     const int whole_width = (width_ + request.shrink - 1) / request.shrink;
     const int begin = std::max(0, request.window.x - kMargin);
     const int end = std::min(whole_width, request.window.x + request.window.width + kMargin);

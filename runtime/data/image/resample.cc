@@ -42,21 +42,36 @@ void BlendRows(const uint8_t* rows, size_t pitch, const float* weights, int taps
   for (; j < count; ++j) out[j] = OneColumn(rows + j, pitch, weights, taps);
 }
 
-// One row of pixels of four channels.
-void BlendColumns4(const float* row, const int* first, const int* taps, const float* weights, int most,
-                   int size, float* out) {
+// One row of pixels of four channels. Every output takes `kTaps` weights (`most` where kTaps is 0): those beyond
+// its own are 0 and add nothing, and a loop of one length is what a processor foresees.
+template <int kTaps>
+void BlendPixels(const float* row, const int* first, const float* weights, int most, int size, float* out) {
   const hn::CappedTag<float, 4> d;  // a pixel, or a channel where there are no vectors
-  for (int i = 0; i < size; ++i, weights += most, out += 4) {
+  const int taps = kTaps == 0 ? most : kTaps;
+  for (int i = 0; i < size; ++i, weights += taps, out += 4) {
     const float* pixel = row + static_cast<size_t>(first[i]) * 4;
     for (size_t c = 0; c < 4; c += hn::Lanes(d)) {
-      const float* at = pixel + c;
-      auto sum = hn::Mul(hn::Set(d, weights[0]), hn::LoadU(d, at));
-      for (int k = 1; k < taps[i]; ++k) {
-        at += 4;
-        sum = hn::Add(sum, hn::Mul(hn::Set(d, weights[k]), hn::LoadU(d, at)));
+      auto sum = hn::Mul(hn::Set(d, weights[0]), hn::LoadU(d, pixel + c));
+      for (int k = 1; k < taps; ++k) {
+        sum = hn::Add(sum, hn::Mul(hn::Set(d, weights[k]), hn::LoadU(d, pixel + c + 4 * k)));
       }
       hn::StoreU(sum, d, out + c);
     }
+  }
+}
+
+void BlendColumns4(const float* row, const int* first, const float* weights, int most, int size, float* out) {
+  switch (most) {
+    case 2:
+      return BlendPixels<2>(row, first, weights, most, size, out);
+    case 3:
+      return BlendPixels<3>(row, first, weights, most, size, out);
+    case 4:
+      return BlendPixels<4>(row, first, weights, most, size, out);
+    case 5:
+      return BlendPixels<5>(row, first, weights, most, size, out);
+    default:
+      return BlendPixels<0>(row, first, weights, most, size, out);
   }
 }
 
@@ -90,7 +105,9 @@ void Resample(const Pixels& in, const Taps& y, const Taps& x, std::vector<float>
   const int begin = std::min(x.first.front(), x.first.back());
   const int end = std::max(x.first.front() + x.count.front(), x.first.back() + x.count.back());
   const size_t floats = static_cast<size_t>(end - begin) * channels;
-  if (row->size() < floats + 16) row->resize(floats + 16);
+  // Behind them, what weights of 0 are multiplied with: any finite numbers.
+  const size_t behind = static_cast<size_t>(x.most) * channels;
+  if (row->size() < floats + behind) row->resize(floats + behind);
   const float* shifted = row->data() - static_cast<ptrdiff_t>(begin) * static_cast<ptrdiff_t>(channels);
   for (size_t i = 0; i < y.first.size(); ++i, out += width * channels) {
     const uint8_t* rows =
@@ -102,7 +119,7 @@ void Resample(const Pixels& in, const Taps& y, const Taps& x, std::vector<float>
       BlendColumns1(shifted, x, out);
     } else {
       HWY_DYNAMIC_DISPATCH(BlendColumns4)
-      (shifted, x.first.data(), x.count.data(), x.weights.data(), x.most, static_cast<int>(width), out);
+      (shifted, x.first.data(), x.weights.data(), x.most, static_cast<int>(width), out);
     }
   }
 }

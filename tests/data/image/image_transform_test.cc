@@ -219,12 +219,14 @@ TEST(ImageTransformTest, InstructionSetsAgreeToTheLastBit) {
       }
       for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
         hwy::SetSupportedTargetsForTest(target);
+        hwy::GetChosenTarget().Update(hwy::SupportedTargets());
         for (int64_t position = 0; position < 5; ++position) {
           EXPECT_EQ(Apply(Augmented(channels), bytes, position), best[position])
               << name << " with " << hwy::TargetName(target);
         }
       }
       hwy::SetSupportedTargetsForTest(0);
+      hwy::GetChosenTarget().Update(hwy::SupportedTargets());
     }
   }
 }

