@@ -22,6 +22,8 @@ macro(lockstep_find_all_plain)
   lockstep_find_plain(DNNL dnnl::dnnl dnnl.h dnnl)
   lockstep_find_plain(ISAL isal::isal isa-l/crc.h isal)
   lockstep_find_plain(HWY hwy::hwy hwy/highway.h hwy)
+  lockstep_find_plain(JPEG jpeg::jpeg jpeglib.h jpeg)
+  lockstep_find_plain(PNG png::png png.h png)
   lockstep_find_plain(HWLOC hwloc::hwloc hwloc.h hwloc)
   # PMIx is what `mpirun` and `srun` offer to ranks that want to meet. Debian keeps its headers apart.
   lockstep_find_plain(PMIX pmix::pmix pmix.h pmix /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/pmix2/include)

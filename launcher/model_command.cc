@@ -53,9 +53,11 @@ absl::StatusOr<nn::DataSpec> SpecOf(const DataConfig& data) {
     spec.classes = data.synthetic().classes();
     return spec;
   }
-  ASSIGN_OR_RETURN(const Shape shape, Shape::FromDims(data.input().shape()));
+  const std::vector<int64_t> image(data.image().shape().begin(), data.image().shape().end());
+  const std::vector<int64_t> input(data.input().shape().begin(), data.input().shape().end());
+  ASSIGN_OR_RETURN(const Shape shape, Shape::FromDims(data.has_image() ? image : input));
   ASSIGN_OR_RETURN(const Shape target, Shape::FromDims(data.label().shape()));
-  spec.input = {data.input().feature(), {DType::kF32, shape}};
+  spec.input = {data.has_image() ? "image" : data.input().feature(), {DType::kF32, shape}};
   spec.label.name = data.label().feature();
   spec.classes = data.label().classes();
   if (spec.classes == 0) spec.label.type = {DType::kF32, target};

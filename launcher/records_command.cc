@@ -7,6 +7,7 @@
 #include "CLI/CLI.hpp"
 #include "launcher/command.h"
 #include "runtime/core/thread.h"
+#include "runtime/data/image/make_image_records.h"
 #include "runtime/data/make_records.h"
 #include "runtime/data/record_tools.h"
 
@@ -108,6 +109,7 @@ struct MakeOptions {
   std::vector<std::string> bytes, ints, floats;
   data::TableOptions table;
   data::TextOptions text;
+  data::FolderOptions folders;
   data::MakeTarget target;
   std::string input;
 };
@@ -122,6 +124,11 @@ absl::Status AddColumns(const std::vector<std::string>& texts, data::ColumnFeatu
 }
 
 absl::Status Make(MakeOptions options) {
+  if (options.from == "images") {
+    options.folders.input = options.input;
+    options.folders.test_every = options.table.test_every;
+    return data::MakeFromFolders(RealFileSystem(), options.folders, options.target, std::cout);
+  }
   if (options.from == "text") {
     options.text.input = options.input;
     return data::MakeFromText(RealFileSystem(), options.text, options.target, std::cout);
@@ -135,14 +142,17 @@ absl::Status Make(MakeOptions options) {
 
 void AddMake(CLI::App* parent, CommandContext& context) {
   auto options = std::make_shared<MakeOptions>();
-  CLI::App* command = parent->add_subcommand("make", "Write record files from a table of numbers or a text");
+  CLI::App* command =
+      parent->add_subcommand("make", "Write record files from a table of numbers, a text, or pictures");
   command
-      ->add_option("--from", options->from, "csv: comma-separated numbers, a row a record. text: any bytes")
+      ->add_option("--from", options->from,
+                   "csv: comma-separated numbers, a row a record. text: any bytes. images: a folder of "
+                   "folders of JPEG and PNG files, a folder a class")
       ->required()
-      ->check(CLI::IsMember({"csv", "text"}));
-  command->add_option("--input", options->input, "The file to read, plain or gzip")
+      ->check(CLI::IsMember({"csv", "text", "images"}));
+  command->add_option("--input", options->input, "The file (plain or gzip), or the folder, to read")
       ->required()
-      ->type_name("FILE");
+      ->type_name("PATH");
   command
       ->add_option("--out", options->target.out,
                    "Path and beginning of the names: OUT-train-00000-of-00002.tfrecord, OUT-test-...")
@@ -156,8 +166,9 @@ void AddMake(CLI::App* parent, CommandContext& context) {
   csv->add_option("--ints", options->ints, "A feature of integers")->type_name("NAME=FIRST-LAST");
   csv->add_option("--floats", options->floats, "A feature of floats")->type_name("NAME=FIRST-LAST");
   csv->add_flag("--header", options->table.header, "The first line is a heading");
-  csv->add_option("--test-every", options->table.test_every,
-                  "Every k-th row, from the first, goes to the test part")
+  command
+      ->add_option("--test-every", options->table.test_every,
+                   "csv, images: every k-th record, from the first, goes to the test part")
       ->check(WholeNumber(1));
   CLI::App* text = command->add_option_group("text");
   data::TextOptions& of_text = options->text;
@@ -170,13 +181,18 @@ void AddMake(CLI::App* parent, CommandContext& context) {
       ->check(WholeNumber(1));
   text->add_option("--test-bytes", of_text.test_bytes, "So much from the end goes to the test part")
       ->check(WholeNumber(1));
+  CLI::App* images = command->add_option_group("images");
+  images->add_option("--shuffle", options->folders.shuffle,
+                     "Seed of a random order of the records; default: by class, then by name");
   command->footer(
       "The same input and options give the same bytes.\n"
       "Examples:\n"
       "  lockstep records make --from csv --input digits.csv.gz --bytes image=0-63 --ints label=64 "
       "--test-every 5 "
       "--out data/digits\n"
-      "  lockstep records make --from text --input book.txt --test-bytes 100000 --out data/book");
+      "  lockstep records make --from text --input book.txt --test-bytes 100000 --out data/book\n"
+      "  lockstep records make --from images --input flowers --shuffle 1 --test-every 10 --shards 4 --out "
+      "data/flowers");
   context.OnRun(command, [options] { return Make(*options); });
 }
 

@@ -59,7 +59,7 @@ absl::Status Batcher::Decode(int64_t count, Batch* batch) const {
     for (size_t k = 0; k < outputs.size(); ++k) {
       outputs[k] = batch->inputs_[k].data() + static_cast<size_t>(i) * sample_bytes_[k];
     }
-    RETURN_IF_ERROR(source_->Decode(batch->samples_[i], outputs));
+    RETURN_IF_ERROR(source_->DecodeAt(batch->samples_[i], batch->positions_[i], outputs));
     batch->weights_[i] = 1;
   }
   return absl::OkStatus();

@@ -32,6 +32,13 @@ class SampleSource {
   // undefined.
   virtual absl::Status Decode(int64_t sample, absl::Span<std::byte* const> outputs) const = 0;
 
+  // As Decode, for the sample that stands at `position` of the run: what a source draws at random
+  // (augmentation), it draws from the position.
+  virtual absl::Status DecodeAt(int64_t sample, int64_t /*position*/,
+                                absl::Span<std::byte* const> outputs) const {
+    return Decode(sample, outputs);
+  }
+
   // A hint that `sample` will be decoded soon: its bytes are brought nearer. Never fails; may do nothing.
   virtual void Prefetch(int64_t /*sample*/) const {}
 

@@ -17,6 +17,9 @@ namespace lockstep::train {
 // config.model, which may depend on what config.data will feed it (config_validate_model.cc).
 absl::Status CheckModel(const RunConfig& config);
 
+// config.data.image (config_validate_image.cc).
+absl::Status CheckImage(const ImageData& image);
+
 inline absl::Status Wrong(absl::string_view path, absl::string_view what) {
   return ConfigError(absl::StrCat(path, ": ", what));
 }

@@ -18,9 +18,13 @@ constexpr int64_t kMostSteps = int64_t{1} << 48;
 
 absl::Status CheckRecords(const DataConfig& data, const LossConfig& loss) {
   RETURN_IF_ERROR(Needed("data.train", !data.train().empty()));
-  RETURN_IF_ERROR(Needed("data.input", data.has_input()));
-  RETURN_IF_ERROR(Needed("data.input.feature", !data.input().feature().empty()));
-  RETURN_IF_ERROR(Dimensions("data.input.shape", data.input().shape()));
+  if (data.has_image()) {
+    RETURN_IF_ERROR(CheckImage(data.image()));
+  } else {
+    RETURN_IF_ERROR(Needed("data.input", data.has_input()));
+    RETURN_IF_ERROR(Needed("data.input.feature", !data.input().feature().empty()));
+    RETURN_IF_ERROR(Dimensions("data.input.shape", data.input().shape()));
+  }
   RETURN_IF_ERROR(Needed("data.label", data.has_label()));
   RETURN_IF_ERROR(Needed("data.label.feature", !data.label().feature().empty()));
   RETURN_IF_ERROR(Dimensions("data.label.shape", data.label().shape()));
@@ -61,10 +65,12 @@ absl::Status CheckData(const RunConfig& config) {
   RETURN_IF_ERROR(Needed("data", config.has_data()));
   const DataConfig& data = config.data();
   std::vector<std::string> sources;
-  if (data.has_input() || data.has_label()) sources.push_back("input and label");
+  if (data.has_input() || (data.has_label() && !data.has_image())) sources.push_back("input and label");
+  if (data.has_image()) sources.push_back("image and label");
   if (data.has_text()) sources.push_back("text");
   if (data.has_synthetic()) sources.push_back("synthetic");
-  if (sources.empty()) return Wrong("data", "give one source: input and label, text, or synthetic");
+  if (sources.empty())
+    return Wrong("data", "give one source: input and label, image and label, text, or synthetic");
   if (sources.size() > 1)
     return Wrong("data", absl::StrCat("give one source, not ", absl::StrJoin(sources, " and ")));
   if (data.has_text()) return CheckText(data, config.loss());

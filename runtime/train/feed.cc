@@ -10,6 +10,7 @@
 #include "runtime/data/order.h"
 #include "runtime/data/sources.h"
 #include "runtime/train/config.h"
+#include "runtime/train/feed_images.h"
 
 namespace lockstep::train {
 namespace {
@@ -22,17 +23,23 @@ absl::StatusOr<Shape> ShapeOf(const google::protobuf::RepeatedField<int64_t>& di
   return *shape;
 }
 
+absl::StatusOr<data::FeatureSpec> Label(const DataConfig& config) {
+  data::FeatureSpec label;
+  label.name = config.label().feature();
+  label.type.dtype = config.label().classes() > 0 ? DType::kI64 : DType::kF32;
+  ASSIGN_OR_RETURN(label.type.shape, ShapeOf(config.label().shape(), "data.label.shape"));
+  label.classes = config.label().classes();
+  return label;
+}
+
 absl::StatusOr<std::vector<data::FeatureSpec>> Features(const DataConfig& config) {
-  data::FeatureSpec input, label;
+  data::FeatureSpec input;
   input.name = config.input().feature();
   input.type.dtype = DType::kF32;
   ASSIGN_OR_RETURN(input.type.shape, ShapeOf(config.input().shape(), "data.input.shape"));
   input.scale = config.input().scale();
   input.offset = config.input().offset();
-  label.name = config.label().feature();
-  label.type.dtype = config.label().classes() > 0 ? DType::kI64 : DType::kF32;
-  ASSIGN_OR_RETURN(label.type.shape, ShapeOf(config.label().shape(), "data.label.shape"));
-  label.classes = config.label().classes();
+  ASSIGN_OR_RETURN(data::FeatureSpec label, Label(config));
   return std::vector<data::FeatureSpec>{input, label};
 }
 
@@ -54,8 +61,8 @@ SourceOr MakeSynthetic(const SyntheticData& config, uint64_t seed) {
 
 }  // namespace
 
-SourceOr Feed::OpenSource(const RunConfig& config, const std::string& pattern, const std::string& config_path,
-                          FileSystem* fs) const {
+SourceOr Feed::OpenSource(const RunConfig& config, const std::string& pattern, bool augment,
+                          const std::string& config_path, FileSystem* fs) const {
   const DataConfig& data = config.data();
   if (data.has_synthetic()) return MakeSynthetic(data.synthetic(), config.seed());
   auto located = LocateConfigPath(pattern, config_path, fs);
@@ -63,6 +70,10 @@ SourceOr Feed::OpenSource(const RunConfig& config, const std::string& pattern, c
   ASSIGN_OR_RETURN(auto dataset, data::Dataset::Open(fs, {*located}));
   if (data.has_text()) {
     return data::MakeTextSource(dataset, data.text().feature(), {data.text().length(), data.text().stride()});
+  }
+  if (data.has_image()) {
+    ASSIGN_OR_RETURN(data::FeatureSpec label, Label(data));
+    return OpenImages(data.image(), config.seed(), augment, std::move(dataset), std::move(label));
   }
   ASSIGN_OR_RETURN(auto features, Features(data));
   return data::MakeExampleSource(dataset, std::move(features));
@@ -72,7 +83,7 @@ absl::StatusOr<std::unique_ptr<Feed>> Feed::Open(const RunConfig& config, const 
                                                  FileSystem* fs) {
   auto feed = std::unique_ptr<Feed>(new Feed());
   const DataConfig& data = config.data();
-  ASSIGN_OR_RETURN(auto source, feed->OpenSource(config, data.train(), config_path, fs));
+  ASSIGN_OR_RETURN(auto source, feed->OpenSource(config, data.train(), /*augment=*/true, config_path, fs));
   DataFacts& facts = feed->facts_;
   facts.records = source->size();
   facts.fingerprint = source->fingerprint();
@@ -90,7 +101,7 @@ absl::StatusOr<std::unique_ptr<Feed>> Feed::Open(const RunConfig& config, const 
       std::make_shared<data::Batcher>(source, data::Order(kind, config.seed(), facts.records), plan);
   if (!config.has_eval()) return feed;
 
-  ASSIGN_OR_RETURN(auto held_out, feed->OpenSource(config, data.eval(), config_path, fs));
+  ASSIGN_OR_RETURN(auto held_out, feed->OpenSource(config, data.eval(), /*augment=*/false, config_path, fs));
   facts.eval_records = held_out->size();
   if (config.eval().max_records() > 0) {
     facts.eval_records = std::min<int64_t>(facts.eval_records, config.eval().max_records());

@@ -64,6 +64,7 @@ class Feed {
   Feed() = default;
   absl::StatusOr<std::shared_ptr<const data::SampleSource>> OpenSource(const RunConfig& config,
                                                                        const std::string& pattern,
+                                                                       bool augment,
                                                                        const std::string& config_path,
                                                                        FileSystem* fs) const;
   void Hand(const data::Batch& batch, LaneBatch* out) const;
