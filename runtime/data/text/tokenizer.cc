@@ -31,10 +31,10 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> Tokenizer::Create(TokenizerSpec
   RETURN_IF_ERROR(tokenizer->AddVocabulary());
   std::vector<AddedToken> raw, normalized;
   for (const AddedToken& token : of.added) {
-    const bool is_normalized =
-        token.normalized && of.model == TokenizerSpec::Model::kWordPiece && of.normalize;
     (token.normalized ? normalized : raw).push_back(token);
-    if (is_normalized) normalized.back().content = NormalizeBert(token.content, of.normalization);
+    if (!token.normalized || tokenizer->lossless() || !of.normalize) continue;
+    normalized.back().content = NormalizeBert(token.content, of.normalization);
+    tokenizer->tokens_[token.id] = normalized.back().content;
   }
   tokenizer->raw_added_ = AddedTokens(std::move(raw));
   tokenizer->normalized_added_ = AddedTokens(std::move(normalized));
