@@ -170,13 +170,21 @@ void AddMake(CLI::App* parent, CommandContext& context) {
       ->check(WholeNumber(1));
   text->add_option("--test-bytes", of_text.test_bytes, "So much from the end goes to the test part")
       ->check(WholeNumber(1));
+  text->add_option("--tokenizer", of_text.tokenizer,
+                   "bpe: learn a byte-level BPE from the training part, into OUT-tokenizer.json. Or a file: "
+                   "tokenizer.json, vocab.json beside merges.txt, BERT's vocab.txt");
+  text->add_option("--vocabulary", of_text.vocabulary, "Tokens that bpe learns, bytes and specials included")
+      ->check(CLI::Range(257, 16777216));
+  text->add_flag("--tokens", of_text.tokens, "Records hold the ids of tokens instead of the text");
   command->footer(
       "The same input and options give the same bytes.\n"
       "Examples:\n"
       "  lockstep records make --from csv --input digits.csv.gz --bytes image=0-63 --ints label=64 "
       "--test-every 5 "
       "--out data/digits\n"
-      "  lockstep records make --from text --input book.txt --test-bytes 100000 --out data/book");
+      "  lockstep records make --from text --input book.txt --test-bytes 100000 --out data/book\n"
+      "  lockstep records make --from text --input book.txt --tokenizer bpe --vocabulary 8192 --tokens --out "
+      "data/book");
   context.OnRun(command, [options] { return Make(*options); });
 }
 
