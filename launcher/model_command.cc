@@ -43,7 +43,10 @@ nn::DataSpec TokensSpec(const Shape& shape, int64_t vocabulary) {
 
 // What the data will be, as far as a valid configuration says without opening it.
 absl::StatusOr<nn::DataSpec> SpecOf(const DataConfig& data) {
-  if (data.has_text()) return TokensSpec(Shape({data.text().length()}), kTextVocabulary);
+  if (data.has_text()) {
+    const int64_t vocabulary = data.text().has_vocabulary() ? data.text().vocabulary() : kTextVocabulary;
+    return TokensSpec(Shape({data.text().length()}), vocabulary);
+  }
   nn::DataSpec spec;
   spec.label = {"label", {DType::kI64, Shape()}};
   if (data.has_synthetic()) {

@@ -184,6 +184,12 @@ void AddMake(CLI::App* parent, CommandContext& context) {
   CLI::App* images = command->add_option_group("images");
   images->add_option("--shuffle", options->folders.shuffle,
                      "Seed of a random order of the records; default: by class, then by name");
+  text->add_option("--tokenizer", of_text.tokenizer,
+                   "bpe: learn a byte-level BPE from the training part, into OUT-tokenizer.json. Or a file: "
+                   "tokenizer.json, vocab.json beside merges.txt, BERT's vocab.txt");
+  text->add_option("--vocabulary", of_text.vocabulary, "Tokens that bpe learns, bytes and specials included")
+      ->check(CLI::Range(257, 16777216));
+  text->add_flag("--tokens", of_text.tokens, "Records hold the ids of tokens instead of the text");
   command->footer(
       "The same input and options give the same bytes.\n"
       "Examples:\n"
@@ -191,6 +197,9 @@ void AddMake(CLI::App* parent, CommandContext& context) {
       "--test-every 5 "
       "--out data/digits\n"
       "  lockstep records make --from text --input book.txt --test-bytes 100000 --out data/book\n"
+      "  lockstep records make --from text --input book.txt --tokenizer bpe --vocabulary 8192 --tokens --out "
+      "data/book\n"
+
       "  lockstep records make --from images --input flowers --shuffle 1 --test-every 10 --shards 4 --out "
       "data/flowers");
   context.OnRun(command, [options] { return Make(*options); });

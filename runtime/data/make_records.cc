@@ -10,6 +10,9 @@
 #include "proto/example.pb.h"
 #include "runtime/data/gunzip.h"
 #include "runtime/data/record_writer.h"
+#include "runtime/data/text/bpe_trainer.h"
+#include "runtime/data/text/tokenizer.h"
+#include "runtime/data/text/tokenizer_file.h"
 
 namespace lockstep::data {
 namespace {
@@ -108,20 +111,63 @@ absl::Status AddFeature(const std::string& path, int64_t line, const std::vector
 
 // ---- Text ------------------------------------------------------------------------------------------------
 
-std::vector<std::string> ChunksOfLines(absl::string_view text, const TextOptions& options) {
-  std::vector<std::string> records;
+std::vector<absl::string_view> ChunksOfLines(absl::string_view text, const TextOptions& options) {
+  std::vector<absl::string_view> chunks;
   while (!text.empty()) {
     const size_t most = std::min(text.size(), static_cast<size_t>(options.chunk_bytes));
     size_t end = text.substr(0, most).rfind('\n');
     if (most == text.size()) end = most - 1;
     if (end == absl::string_view::npos) end = std::min(text.find('\n'), text.size() - 1);  // one longer line
-    records::Example example;
-    (*example.mutable_features()->mutable_feature())[options.feature].mutable_bytes_list()->add_value(
-        std::string(text.substr(0, end + 1)));
-    records.push_back(Serialize(example));
+    chunks.push_back(text.substr(0, end + 1));
     text.remove_prefix(end + 1);
   }
+  return chunks;
+}
+
+// Without `tokenizer` the records hold the text itself.
+std::vector<std::string> TextRecords(const std::vector<absl::string_view>& chunks, const std::string& name,
+                                     const Tokenizer* tokenizer) {
+  std::vector<std::string> records;
+  Tokenizer::Cache cache;
+  std::vector<int32_t> ids;
+  for (const absl::string_view chunk : chunks) {
+    records::Example example;
+    records::Feature& feature = (*example.mutable_features()->mutable_feature())[name];
+    if (tokenizer == nullptr) {
+      feature.mutable_bytes_list()->add_value(std::string(chunk));
+    } else {
+      ids.clear();
+      tokenizer->Encode(chunk, &ids, &cache);
+      feature.mutable_int64_list()->mutable_value()->Add(ids.begin(), ids.end());
+    }
+    records.push_back(Serialize(example));
+  }
   return records;
+}
+
+absl::Status CheckTokenizerOptions(const TextOptions& options) {
+  if (options.tokens && options.tokenizer.empty()) return ConfigError("--tokens needs --tokenizer");
+  if ((options.tokenizer == "bpe") != (options.vocabulary > 0)) {
+    return ConfigError("--tokenizer bpe and --vocabulary N belong together: N tokens are learned");
+  }
+  return absl::OkStatus();
+}
+
+// The one that the options name, or one learned from `chunks` and written; null for none.
+absl::StatusOr<std::shared_ptr<const Tokenizer>> MakeTokenizer(FileSystem* fs, const TextOptions& options,
+                                                               const std::string& out_prefix,
+                                                               const std::vector<absl::string_view>& chunks,
+                                                               std::ostream& out) {
+  if (options.tokenizer.empty()) return nullptr;
+  if (options.tokenizer != "bpe") return Tokenizer::Load(fs, options.tokenizer);
+  BpeTrainer trainer({.vocabulary = options.vocabulary});
+  for (const absl::string_view chunk : chunks) trainer.Add(chunk);
+  ASSIGN_OR_RETURN(TokenizerSpec spec, trainer.Train());
+  const std::string path = absl::StrCat(out_prefix, "-tokenizer.json");
+  RETURN_IF_ERROR(fs->CreateFolders(ParentFolder(path)));
+  RETURN_IF_ERROR(WriteFileAtomically(fs, path, WriteTokenizerJson(spec)));
+  out << path << ": " << spec.vocabulary.size() << " tokens\n";
+  return Tokenizer::Create(std::move(spec));
 }
 
 }  // namespace
@@ -164,6 +210,7 @@ absl::Status MakeFromTable(FileSystem* fs, const TableOptions& options, const Ma
 
 absl::Status MakeFromText(FileSystem* fs, const TextOptions& options, const MakeTarget& target,
                           std::ostream& out) {
+  RETURN_IF_ERROR(CheckTokenizerOptions(options));
   if (options.chunk_bytes < 1) return ConfigError("--chunk-bytes must be at least 1");
   ASSIGN_OR_RETURN(const std::string contents, ReadInput(fs, options.input));
   if (options.test_bytes >= static_cast<int64_t>(contents.size())) {
@@ -180,8 +227,12 @@ absl::Status MakeFromText(FileSystem* fs, const TextOptions& options, const Make
   if (options.train_bytes >= 0 && options.train_bytes < static_cast<int64_t>(test_begin)) {
     train_end = std::min(text.find('\n', static_cast<size_t>(options.train_bytes)), test_begin - 1) + 1;
   }
-  return WriteParts(fs, target, options.test_bytes > 0, ChunksOfLines(text.substr(0, train_end), options),
-                    ChunksOfLines(text.substr(test_begin), options), out);
+  const auto train = ChunksOfLines(text.substr(0, train_end), options);
+  const auto test = ChunksOfLines(text.substr(test_begin), options);
+  ASSIGN_OR_RETURN(const auto tokenizer, MakeTokenizer(fs, options, target.out, train, out));
+  const Tokenizer* encoder = options.tokens ? tokenizer.get() : nullptr;
+  return WriteParts(fs, target, options.test_bytes > 0, TextRecords(train, options.feature, encoder),
+                    TextRecords(test, options.feature, encoder), out);
 }
 
 }  // namespace lockstep::data

@@ -48,6 +48,9 @@ class SampleSource {
   // Where sample `sample` lies, for people: "digits-train-00000-of-00002.tfrecord, record 12".
   virtual std::string Describe(int64_t sample) const = 0;
 
+  // Of text: how many bytes a target stands for, averaged over the first `samples` samples; 0: not known.
+  virtual double BytesPerTarget(int64_t /*samples*/) const { return 0; }
+
   // True for a source that offers every step the samples of step 0 again: fixed tensors, for benchmarks.
   // Whoever batches may then keep what it decoded once.
   virtual bool repeats_first_step() const { return false; }

@@ -11,6 +11,7 @@
 #include "runtime/data/dataset.h"
 #include "runtime/data/example_parser.h"
 #include "runtime/data/sample_source.h"
+#include "runtime/data/text/tokenizer.h"
 
 namespace lockstep::data {
 
@@ -36,6 +37,21 @@ absl::StatusOr<std::shared_ptr<const SampleSource>> MakeTextSource(std::shared_p
 // The text is plain files (patterns as Dataset::Open).
 absl::StatusOr<std::shared_ptr<const SampleSource>> MakeTextFileSource(
     FileSystem* fs, const std::vector<std::string>& patterns, WindowOptions options);
+
+// Windows as above, of tokens. The tokens are made of the texts of the records, each on its own, or are what the
+// records hold; either way all of them are read when the source is opened, and kept in 2 or 4 bytes each.
+struct TokenOptions {
+  std::string feature;  // of the records: bytes that are text, or ids:
+  bool holds_ids = false;
+  int id_bytes = 0;  // 0: an int64_list. 1, 2, 4, 8: bytes, so many an id, unsigned, little-endian
+  std::shared_ptr<const Tokenizer> tokenizer = nullptr;  // needed for text
+  std::string separator = {};                            // "": none. A token that follows each record
+  int64_t vocabulary = 0;  // ids must lie in [0, vocabulary); 0: what the tokenizer says
+  WindowOptions windows = {};
+};
+// BytesPerTarget is known where there is a tokenizer that loses no byte.
+absl::StatusOr<std::shared_ptr<const SampleSource>> MakeTokenSource(std::shared_ptr<const Dataset> dataset,
+                                                                    TokenOptions options);
 
 // One tensor of a synthetic sample: standard normal numbers for F32, integers in [0, below) for I32 and I64.
 struct SyntheticInput {

@@ -28,6 +28,8 @@ class TextSource final : public SampleSource {
   const std::vector<InputSpec>& inputs() const override { return inputs_; }
   const std::string& fingerprint() const override { return text_.fingerprint; }
 
+  double BytesPerTarget(int64_t /*samples*/) const override { return 1; }
+
   std::string Describe(int64_t sample) const override {
     const int64_t token = sample * options_.stride;
     const size_t piece = PieceOf(token);

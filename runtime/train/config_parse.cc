@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "runtime/core/names.h"
+#include "runtime/data/text/tokenizer.h"
 #include "runtime/train/config.h"
 #include "runtime/train/config_internal.h"
 
@@ -171,6 +172,20 @@ absl::StatusOr<RunConfig> ParseConfig(absl::string_view text, absl::string_view 
   return config;
 }
 
+namespace {
+
+// The one default that a file decides: the model and its checks must know how many tokens there are.
+absl::Status FillVocabulary(const std::string& config_path, FileSystem* fs, RunConfig* config) {
+  const TextData& text = config->data().text();
+  if (text.tokenizer().empty() || text.has_vocabulary()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::string path, LocateConfigPath(text.tokenizer(), config_path, fs));
+  ASSIGN_OR_RETURN(const auto tokenizer, data::Tokenizer::Load(fs, path));
+  config->mutable_data()->mutable_text()->set_vocabulary(tokenizer->vocabulary_size());
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::StatusOr<RunConfig> LoadConfig(const std::string& path, absl::Span<const std::string> settings,
                                      FileSystem* fs) {
   auto file = fs->Open(path);
@@ -183,6 +198,7 @@ absl::StatusOr<RunConfig> LoadConfig(const std::string& path, absl::Span<const s
   if (!read.ok()) return ConfigError(absl::StrCat("configuration: ", read.message()));
   ASSIGN_OR_RETURN(RunConfig config, ParseConfig(text, path));
   for (const std::string& setting : settings) RETURN_IF_ERROR(ApplySetting(&config, setting));
+  RETURN_IF_ERROR(FillVocabulary(path, fs, &config));
   return config;
 }
 

@@ -110,6 +110,7 @@ void FillModel(const DataConfig& data, ModelConfig* model) {
     if (!resnet->has_classes() && classes > 0) resnet->set_classes(classes);
   } else if (model->name() == "gpt") {
     GptConfig* gpt = model->mutable_gpt();
+    if (!gpt->has_vocabulary() && data.text().vocabulary() > 0) gpt->set_vocabulary(data.text().vocabulary());
     if (!gpt->has_context() && InputLength(data) > 0)
       gpt->set_context(static_cast<int32_t>(std::min(InputLength(data), kMostInt32)));
   }
@@ -178,6 +179,7 @@ std::string RecipeText(const RunConfig& config) {
   if (recipe.has_data()) {
     recipe.mutable_data()->clear_train();
     recipe.mutable_data()->clear_eval();
+    if (recipe.data().has_text()) recipe.mutable_data()->mutable_text()->clear_tokenizer();
   }
   return Print(recipe);
 }

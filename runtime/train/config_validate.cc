@@ -42,9 +42,34 @@ absl::Status CheckRecords(const DataConfig& data, const LossConfig& loss) {
   return absl::OkStatus();
 }
 
+absl::Status CheckTokens(const TextData& text) {
+  const bool has_tokenizer = !text.tokenizer().empty();
+  if (!has_tokenizer && text.has_separator())
+    return Wrong("data.text.separator", "is a token of data.text.tokenizer");
+  if (text.has_token_bytes()) {
+    const int32_t size = text.token_bytes();
+    if (!text.tokens())
+      return Wrong("data.text.token_bytes", "says how ids lie in records: it needs tokens: true");
+    if (size != 0 && size != 1 && size != 2 && size != 4 && size != 8) {
+      return Wrong("data.text.token_bytes", absl::StrCat(size, " is not 1, 2, 4 or 8 (or 0: an int64_list)"));
+    }
+  }
+  if (text.has_vocabulary()) {
+    if (!has_tokenizer && !text.tokens())
+      return Wrong("data.text.vocabulary", "is 256 for text without a tokenizer");
+    return AtLeast("data.text.vocabulary", text.vocabulary(), 1);
+  }
+  if (text.tokens() && !has_tokenizer) {
+    return Wrong("data.text",
+                 "records of ids need vocabulary, how many there are, or the tokenizer that made them");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckText(const DataConfig& data, const LossConfig& loss) {
   RETURN_IF_ERROR(Needed("data.train", !data.train().empty()));
   RETURN_IF_ERROR(Count("data.text.length", data.text().has_length(), data.text().length()));
+  RETURN_IF_ERROR(CheckTokens(data.text()));
   if (data.text().has_stride()) RETURN_IF_ERROR(AtLeast("data.text.stride", data.text().stride(), 1));
   if (loss.has_mean_squared_error()) return Wrong("loss.mean_squared_error", "does not go with data.text");
   return absl::OkStatus();

@@ -90,8 +90,11 @@ absl::Status CheckGpt(const GptConfig& gpt, const DataConfig& data) {
                  absl::StrCat(gpt.heads(), " does not divide model.gpt.width: ", gpt.width()));
   }
   if (gpt.has_context()) RETURN_IF_ERROR(AtLeast("model.gpt.context", gpt.context(), 1));
-  const int needed = data.has_text() ? 256 : data.synthetic().vocabulary();
-  if (gpt.vocabulary() < std::max(1, needed)) {
+  const int needed = !data.has_text()               ? data.synthetic().vocabulary()
+                     : data.text().has_vocabulary() ? data.text().vocabulary()
+                                                    : 256;
+  const bool follows = !gpt.has_vocabulary() && data.text().vocabulary() > 0;  // as ResolveConfig fills it in
+  if (!follows && gpt.vocabulary() < std::max(1, needed)) {
     return Wrong("model.gpt.vocabulary",
                  absl::StrCat(gpt.vocabulary(), " is less than the data's ", needed, " tokens"));
   }

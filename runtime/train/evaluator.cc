@@ -9,13 +9,13 @@ namespace lockstep::train {
 
 std::vector<std::pair<std::string, double>> MeansOf(const graph::LaneResult& sums,
                                                     const std::vector<std::string>& metric_names,
-                                                    bool byte_tokens) {
+                                                    double bytes_per_target) {
   const double loss = sums.loss.sum / sums.loss.weight;
   std::vector<std::pair<std::string, double>> means = {{"loss", loss}};
   for (size_t i = 0; i < metric_names.size(); ++i) {
     means.emplace_back(metric_names[i], sums.metrics[i].sum / sums.metrics[i].weight);
   }
-  if (byte_tokens) means.emplace_back("bits_per_byte", loss / std::log(2.0));
+  if (bytes_per_target > 0) means.emplace_back("bits_per_byte", loss / std::log(2.0) / bytes_per_target);
   return means;
 }
 

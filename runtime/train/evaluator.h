@@ -17,11 +17,11 @@
 
 namespace lockstep::train {
 
-// ("loss", ..), then the model's metrics by name, then ("bits_per_byte", ..) where `byte_tokens` says that a
-// row of the loss is one byte: loss / ln 2.
+// ("loss", ..), then the model's metrics by name, then ("bits_per_byte", ..) where it is known how many bytes
+// a row of the loss stands for on average (not 0): loss / ln 2 / bytes.
 std::vector<std::pair<std::string, double>> MeansOf(const graph::LaneResult& sums,
                                                     const std::vector<std::string>& metric_names,
-                                                    bool byte_tokens);
+                                                    double bytes_per_target);
 
 class Evaluator {
  public:

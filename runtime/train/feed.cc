@@ -43,6 +43,33 @@ absl::StatusOr<std::vector<data::FeatureSpec>> Features(const DataConfig& config
   return std::vector<data::FeatureSpec>{input, label};
 }
 
+SourceOr OpenText(const TextData& config, std::shared_ptr<const data::Dataset> dataset,
+                  const std::string& config_path, FileSystem* fs) {
+  const data::WindowOptions windows{config.length(), config.stride()};
+  if (config.tokenizer().empty() && !config.tokens()) {
+    return data::MakeTextSource(std::move(dataset), config.feature(), windows);
+  }
+  data::TokenOptions options;
+  options.feature = config.feature();
+  options.holds_ids = config.tokens();
+  options.id_bytes = config.token_bytes();
+  options.separator = config.separator();
+  options.vocabulary = config.vocabulary();
+  options.windows = windows;
+  if (!config.tokenizer().empty()) {
+    auto path = LocateConfigPath(config.tokenizer(), config_path, fs);
+    if (!path.ok()) return DataError(path.status().message());
+    ASSIGN_OR_RETURN(options.tokenizer, data::Tokenizer::Load(fs, *path));
+  }
+  return data::MakeTokenSource(std::move(dataset), std::move(options));
+}
+
+// How many different tokens there are; 0 where the input holds none.
+int64_t Vocabulary(const DataConfig& data) {
+  if (!data.has_text()) return data.synthetic().vocabulary();
+  return data.text().has_vocabulary() ? data.text().vocabulary() : 256;
+}
+
 SourceOr MakeSynthetic(const SyntheticData& config, uint64_t seed) {
   if (config.vocabulary() < 1 && config.classes() < 1) {
     return ConfigError("data.synthetic needs classes (for labels) or vocabulary (for token ids) above 0");
@@ -69,7 +96,7 @@ SourceOr Feed::OpenSource(const RunConfig& config, const std::string& pattern, b
   if (!located.ok()) return DataError(located.status().message());
   ASSIGN_OR_RETURN(auto dataset, data::Dataset::Open(fs, {*located}));
   if (data.has_text()) {
-    return data::MakeTextSource(dataset, data.text().feature(), {data.text().length(), data.text().stride()});
+    return OpenText(data.text(), std::move(dataset), config_path, fs);
   }
   if (data.has_image()) {
     ASSIGN_OR_RETURN(data::FeatureSpec label, Label(data));
@@ -90,10 +117,7 @@ absl::StatusOr<std::unique_ptr<Feed>> Feed::Open(const RunConfig& config, const 
   facts.spec.input = {source->inputs()[0].name, source->inputs()[0].type};
   facts.spec.label = {source->inputs()[1].name, source->inputs()[1].type};
   facts.spec.classes = data.has_synthetic() ? data.synthetic().classes() : data.label().classes();
-  if (data.has_text()) facts.spec.vocabulary = facts.spec.classes = 256;
-  if (data.synthetic().vocabulary() > 0) {
-    facts.spec.vocabulary = facts.spec.classes = data.synthetic().vocabulary();
-  }
+  if (Vocabulary(data) > 0) facts.spec.vocabulary = facts.spec.classes = Vocabulary(data);
   const auto kind = data.order() == SEQUENTIAL ? data::OrderKind::kSequential : data::OrderKind::kShuffle;
   const data::BatchPlan plan{config.global_batch(), config.lanes(), config.accumulate()};
   RETURN_IF_ERROR(plan.Check());
@@ -107,6 +131,7 @@ absl::StatusOr<std::unique_ptr<Feed>> Feed::Open(const RunConfig& config, const 
     facts.eval_records = std::min<int64_t>(facts.eval_records, config.eval().max_records());
   }
   facts.eval_fingerprint = held_out->fingerprint();
+  facts.eval_bytes_per_target = held_out->BytesPerTarget(facts.eval_records);
   feed->eval_plan_ = {facts.eval_records, plan.micro_batch()};
   const data::Order in_order(data::OrderKind::kSequential, 0, held_out->size());
   feed->eval_batcher_ = std::make_shared<data::Batcher>(held_out, in_order, plan);

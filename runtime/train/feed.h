@@ -26,6 +26,7 @@ struct DataFacts {
   std::string fingerprint;
   int64_t eval_records = 0;  // 0: no validation data
   std::string eval_fingerprint;
+  double eval_bytes_per_target = 0;  // of text, averaged over what is evaluated; 0: not known
 };
 
 struct FeedOptions {

@@ -116,7 +116,7 @@ absl::Status Session::BuildPrograms() {
   if (!config_.has_eval()) return absl::OkStatus();
   std::vector<std::string> known = eval_program_->metric_names();
   known.push_back("loss");
-  if (config_.data().has_text()) known.push_back("bits_per_byte");
+  if (feed_->facts().eval_bytes_per_target > 0) known.push_back("bits_per_byte");
   if (std::find(known.begin(), known.end(), config_.eval().metric()) == known.end()) {
     return ConfigError(absl::StrCat("eval.metric: this model has no metric '", config_.eval().metric(), "'",
                                     Suggestion(config_.eval().metric(), known)));

@@ -182,7 +182,8 @@ absl::Status TrainLoop::Evaluate(bool scheduled) {
   TraceSpan span(parts_.trace, "evaluate", counters_->step);
   ASSIGN_OR_RETURN(const graph::LaneResult sums, parts_.evaluator->Run(*parts_.state, *parts_.feed));
   const EvalConfig& config = parts_.config->eval();
-  result_.eval = MeansOf(sums, parts_.evaluator->program().metric_names(), parts_.config->data().has_text());
+  result_.eval =
+      MeansOf(sums, parts_.evaluator->program().metric_names(), parts_.feed->facts().eval_bytes_per_target);
   last_eval_step_ = counters_->step;
   if (!scheduled) return absl::OkStatus();
   const EvalMetrics metrics{counters_->step, result_.eval};

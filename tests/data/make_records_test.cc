@@ -7,6 +7,7 @@
 #include "runtime/data/dataset.h"
 #include "runtime/data/example_parser.h"
 #include "runtime/data/gunzip.h"
+#include "runtime/data/text/tokenizer.h"
 #include "tests/data/record_bytes.h"
 #include "tests/testing/memory_file_system.h"
 
@@ -142,6 +143,50 @@ TEST(GunzipTest, EveryDamageAndCutIsFound) {
     EXPECT_FALSE(Gunzip("z", kGzip.substr(0, at), 100).ok()) << at;
   }
   EXPECT_FALSE(Gunzip("z", kGzip, 3).ok());
+}
+
+TEST_F(MakeRecordsTest, TextAsTokensOfALearnedTokenizer) {
+  const std::string text = "the cat\nthe hat\nthe bat\nthe end\n";
+  Put(&fs_, "in.txt", text);
+  const TextOptions options{.input = "in.txt",
+                            .chunk_bytes = 10,
+                            .test_bytes = 8,
+                            .tokenizer = "bpe",
+                            .vocabulary = 262,
+                            .tokens = true};
+  ASSERT_TRUE(MakeFromText(&fs_, options, {.out = "o/t"}, out_).ok());
+  const auto tokenizer = Tokenizer::Load(&fs_, "o/t-tokenizer.json");
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  EXPECT_EQ((*tokenizer)->vocabulary_size(), 262);
+  EXPECT_TRUE((*tokenizer)->Find("the").has_value());
+  EXPECT_FALSE((*tokenizer)->Find("end").has_value());  // the test part teaches nothing
+  std::string joined;
+  for (const char* part : {"o/t-train*", "o/t-test*"}) {
+    for (int64_t i = 0; i < Count(part); ++i) {
+      const records::Example record = At(part, i);
+      const auto& ids = record.features().feature().at("text").int64_list().value();
+      joined += (*tokenizer)->Decode(std::vector<int32_t>(ids.begin(), ids.end()));
+    }
+  }
+  EXPECT_EQ(joined, text);
+}
+
+TEST_F(MakeRecordsTest, TextKeepsItsBytesBesideALearnedTokenizer) {
+  Put(&fs_, "in.txt", "one two\none two\n");
+  ASSERT_TRUE(
+      MakeFromText(&fs_, {.input = "in.txt", .tokenizer = "bpe", .vocabulary = 260}, {.out = "t"}, out_)
+          .ok());
+  EXPECT_EQ(Joined("t-0*"), "one two\none two\n");
+  EXPECT_THAT(out_.str(), HasSubstr("t-tokenizer.json: 260 tokens"));
+}
+
+TEST_F(MakeRecordsTest, OptionsOfTokenizersBelongTogether) {
+  Put(&fs_, "in.txt", "one\n");
+  for (const TextOptions& options :
+       {TextOptions{.input = "in.txt", .tokenizer = "bpe"}, TextOptions{.input = "in.txt", .vocabulary = 300},
+        TextOptions{.input = "in.txt", .tokens = true}}) {
+    EXPECT_EQ(TroubleOf(MakeFromText(&fs_, options, {.out = "t"}, out_)), Trouble::kConfig);
+  }
 }
 
 }  // namespace

@@ -92,12 +92,13 @@ TEST(EvaluatorTest, MeansAreSumsOverWeights) {
   graph::LaneResult sums;
   sums.loss = {.sum = 12, .weight = 8};
   sums.metrics = {{.sum = 6, .weight = 8}};
-  const auto means = MeansOf(sums, {"accuracy"}, /*byte_tokens=*/true);
+  const auto means = MeansOf(sums, {"accuracy"}, /*bytes_per_target=*/4);
   ASSERT_EQ(means.size(), 3);
   EXPECT_EQ(means[0], (std::pair<std::string, double>("loss", 1.5)));
   EXPECT_EQ(means[1], (std::pair<std::string, double>("accuracy", 0.75)));
   EXPECT_EQ(means[2].first, "bits_per_byte");
-  EXPECT_DOUBLE_EQ(means[2].second, 1.5 / std::log(2.0));
+  EXPECT_DOUBLE_EQ(means[2].second, 1.5 / std::log(2.0) / 4);
+  EXPECT_EQ(MeansOf(sums, {"accuracy"}, /*bytes_per_target=*/0).size(), 2);
 }
 
 }  // namespace
