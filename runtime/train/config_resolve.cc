@@ -170,6 +170,7 @@ std::string RecipeText(const RunConfig& config) {
   if (recipe.has_data()) {
     recipe.mutable_data()->clear_train();
     recipe.mutable_data()->clear_eval();
+    recipe.mutable_data()->clear_compression();  // nor does how they are packed
   }
   return Print(recipe);
 }
