@@ -21,6 +21,7 @@ macro(lockstep_find_all_plain)
   # Not through dnnl-config.cmake: Debian's asks for OpenCL, which the CPU library does not use.
   lockstep_find_plain(DNNL dnnl::dnnl dnnl.h dnnl)
   lockstep_find_plain(ISAL isal::isal isa-l/crc.h isal)
+  lockstep_find_plain(ZSTD zstd::zstd zstd.h zstd)
   lockstep_find_plain(HWY hwy::hwy hwy/highway.h hwy)
   lockstep_find_plain(JPEG jpeg::jpeg jpeglib.h jpeg)
   lockstep_find_plain(PNG png::png png.h png)

@@ -17,6 +17,7 @@
 #include "launcher/build_info.h"
 #include "launcher/command.h"
 #include "launcher/rank.h"
+#include "runtime/core/mapping_guard.h"
 #include "runtime/core/names.h"
 
 namespace lockstep::launcher {
@@ -135,6 +136,7 @@ CLI::Validator WholeNumber(int64_t least) {
 }
 
 int RunProgram(int argc, char** argv, const nn::ModelRegistry* models) {
+  InstallMappingGuard();  // a record file cut while it is read is an error, not a death
   CommandContext context;
   context.arguments.assign(argv, argv + argc);
   context.models = models;

@@ -96,6 +96,7 @@ void AddBench(CLI::App* parent, CommandContext& context) {
   command->add_option("--repeat", bench.repeat, "Passes; the best counts")
       ->check(WholeNumber(1))
       ->capture_default_str();
+  command->add_flag("--baseline", bench.baseline, "Time a bare read() into a reused buffer beside it");
   command->footer(
       "GB are 10^9 bytes of file. Every checksum is compared.\n"
       "Example:\n  lockstep records bench --parse --threads 2 'data/*.tfrecord'");
@@ -104,8 +105,34 @@ void AddBench(CLI::App* parent, CommandContext& context) {
   });
 }
 
+void AddIndex(CLI::App* parent, CommandContext& context) {
+  struct Options {
+    std::vector<std::string> files;
+    bool import_dali = false, export_dali = false;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* command =
+      parent->add_subcommand("index", "Write an index FILE.lsidx beside each file, for faster opening");
+  AddFiles(command, &options->files);
+  auto* import = command->add_flag("--import-dali", options->import_dali,
+                                   "Take the records' places from DALI's index FILE.idx, checking each");
+  command
+      ->add_flag("--export-dali", options->export_dali,
+                 "Write DALI's index FILE.idx instead (\"offset size\" lines)")
+      ->excludes(import);
+  command->footer(
+      "An index that does not fit its file is passed over.\nExamples:\n  lockstep records index "
+      "'data/*.tfrecord'\n  lockstep records index --export-dali 'data/*.tfrecord'");
+  context.OnRun(command, [options] {
+    const auto work = options->import_dali   ? data::IndexWork::kImportDali
+                      : options->export_dali ? data::IndexWork::kExportDali
+                                             : data::IndexWork::kBuild;
+    return data::IndexRecords(RealFileSystem(), options->files, work, std::cout);
+  });
+}
+
 struct MakeOptions {
-  std::string from;
+  std::string from, compression = "none";
   std::vector<std::string> bytes, ints, floats;
   data::TableOptions table;
   data::TextOptions text;
@@ -124,6 +151,8 @@ absl::Status AddColumns(const std::vector<std::string>& texts, data::ColumnFeatu
 }
 
 absl::Status Make(MakeOptions options) {
+  ASSIGN_OR_RETURN(options.target.compression, data::ParseCompression(options.compression));
+  options.target.write_index = true;
   if (options.from == "images") {
     options.folders.input = options.input;
     options.folders.test_every = options.table.test_every;
@@ -157,8 +186,22 @@ void AddMake(CLI::App* parent, CommandContext& context) {
       ->add_option("--out", options->target.out,
                    "Path and beginning of the names: OUT-train-00000-of-00002.tfrecord, OUT-test-...")
       ->required();
-  command->add_option("--shards", options->target.shards, "Files of the training part")
-      ->check(CLI::Range(1, 99999))
+  auto* shards = command->add_option("--shards", options->target.shards, "Files of the training part")
+                     ->check(CLI::Range(1, 99999))
+                     ->capture_default_str();
+  command
+      ->add_option("--shard-records", options->target.shard_records, "Begin a new file after so many records")
+      ->check(WholeNumber(1))
+      ->excludes(shards);
+  command
+      ->add_option("--shard-bytes", options->target.shard_bytes,
+                   "Begin a new file before it would grow beyond this, not counting compression")
+      ->check(WholeNumber(1))
+      ->excludes(shards);
+  command
+      ->add_option(
+          "--compression", options->compression,
+          "Of each file as a whole: none, gzip, zlib (TensorFlow reads these), zstd (Lockstep alone)")
       ->capture_default_str();
   CLI::App* csv = command->add_option_group("csv");
   csv->add_option("--bytes", options->bytes, "A feature of bytes from columns, counted from 0")
@@ -211,10 +254,7 @@ void AddRecordsCommand(CLI::App& app, CommandContext& context) {
   CLI::App* records = app.add_subcommand("records", "Make, list, check and time record files (TFRecord)");
   records->require_subcommand(1);
   AddMake(records, context);
-  AddSimple(records, context, "index", "Write an index FILE.lsidx beside each file, for faster opening",
-            "An index that does not fit its file is passed over.\nExample:\n  lockstep records index "
-            "'data/*.tfrecord'",
-            data::IndexRecords);
+  AddIndex(records, context);
   AddSimple(records, context, "ls", "List files: records, bytes, features",
             "Example:\n  lockstep records ls examples/data/*.tfrecord", data::ListRecords);
   AddSimple(records, context, "stat", "Read all records: features, types, lengths, ranges of values",

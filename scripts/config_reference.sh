@@ -49,6 +49,7 @@ generate() {
       next
     }
     /^ *\/\// { next }
+    /^  enum .*\}$/ { next }  # within a message: its values are told by the comment of the field
     /^ *oneof / { print "\nExactly one of:"; rest = comment_of($0); if (rest != "") print "(" rest ")"; in_table = 0; in_one = 1; next }
     /^ *\}/ { if (in_one && $0 ~ /^  /) { in_one = 0; in_table = 0 } next }
     kind == "enum" {

@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "runtime/core/mapping_guard.h"
 #include "runtime/core/names.h"
 
 namespace lockstep {
@@ -74,19 +75,31 @@ class PosixWritableFile final : public WritableFile {
 
 class PosixReadableFile final : public ReadableFile {
  public:
-  PosixReadableFile(std::string path, int fd, uint64_t size_bytes)
-      : path_(std::move(path)), fd_(fd), size_bytes_(size_bytes) {
+  PosixReadableFile(std::string path, int fd, const struct stat& info)
+      : path_(std::move(path)),
+        fd_(fd),
+        size_bytes_(static_cast<uint64_t>(info.st_size)),
+        modified_ns_(int64_t{info.st_mtim.tv_sec} * 1000000000 + info.st_mtim.tv_nsec) {
     if (size_bytes_ == 0) return;
     void* memory = ::mmap(nullptr, size_bytes_, PROT_READ, MAP_SHARED, fd_, 0);
-    if (memory != MAP_FAILED) mapped_ = absl::string_view(static_cast<char*>(memory), size_bytes_);
+    if (memory == MAP_FAILED) return;
+    mapped_ = absl::string_view(static_cast<char*>(memory), size_bytes_);
+    guard_ = GuardedMapping(memory, size_bytes_);
   }
   ~PosixReadableFile() override {
+    guard_ = GuardedMapping();
     if (!mapped_.empty()) ::munmap(const_cast<char*>(mapped_.data()), mapped_.size());
     ::close(fd_);
   }
 
   uint64_t size_bytes() const override { return size_bytes_; }
   absl::string_view Mapped() const override { return mapped_; }
+  int64_t modified_ns() const override { return modified_ns_; }
+  bool LostBytes() const override { return guard_.lost(); }
+  uint64_t CurrentSizeBytes() const override {
+    struct stat info;
+    return ::fstat(fd_, &info) == 0 ? static_cast<uint64_t>(info.st_size) : 0;
+  }
 
   absl::Status ReadAt(uint64_t offset, void* out, size_t size_bytes) const override {
     char* to = static_cast<char*>(out);
@@ -109,7 +122,9 @@ class PosixReadableFile final : public ReadableFile {
   const std::string path_;
   const int fd_;
   const uint64_t size_bytes_;
+  const int64_t modified_ns_;
   absl::string_view mapped_;
+  GuardedMapping guard_;
 };
 
 class PosixFileLock final : public FileLock {
@@ -131,15 +146,22 @@ class PosixFileSystem final : public FileSystem {
   }
 
   absl::StatusOr<std::unique_ptr<ReadableFile>> Open(const std::string& path) override {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    // Without O_NONBLOCK the opening of a FIFO waits for somebody who writes to it, perhaps for ever.
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return SystemError("cannot open", path, errno);
     struct stat info;
-    if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-      const int error = S_ISDIR(info.st_mode) ? EISDIR : errno != 0 ? errno : EINVAL;
+    if (::fstat(fd, &info) != 0) {
+      const int error = errno;
       ::close(fd);
       return SystemError("cannot open", path, error);
     }
-    return std::make_unique<PosixReadableFile>(path, fd, static_cast<uint64_t>(info.st_size));
+    if (!S_ISREG(info.st_mode)) {
+      ::close(fd);
+      if (S_ISDIR(info.st_mode)) return SystemError("cannot open", path, EISDIR);
+      return absl::UnavailableError(
+          absl::StrCat("cannot open ", path, ": it is a FIFO, socket or device, not a plain file"));
+    }
+    return std::make_unique<PosixReadableFile>(path, fd, info);
   }
 
   absl::Status CreateExclusive(const std::string& path, absl::string_view contents) override {

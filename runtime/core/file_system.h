@@ -35,6 +35,13 @@ class ReadableFile {
   virtual absl::Status ReadAt(uint64_t offset, void* out, size_t size_bytes) const = 0;
   // The whole file in memory where the system can map it, else empty. Valid while this object lives.
   virtual absl::string_view Mapped() const = 0;
+  // When the file was last changed, as of its opening: nanoseconds since 1970; 0 where that is not known.
+  virtual int64_t modified_ns() const { return 0; }
+  // Its size now.
+  virtual uint64_t CurrentSizeBytes() const { return size_bytes(); }
+  // Whether bytes of the mapping were found gone because the file has become shorter; they read as zeros
+  // (runtime/core/mapping_guard.h). No system call.
+  virtual bool LostBytes() const { return false; }
 };
 
 // Held until destroyed.

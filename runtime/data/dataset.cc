@@ -1,8 +1,13 @@
 #include "runtime/data/dataset.h"
 
 #include <algorithm>
+#include <set>
 
+#include "absl/strings/match.h"
 #include "runtime/core/hash.h"
+#include "runtime/core/thread.h"
+#include "runtime/data/growing_memory.h"
+#include "runtime/data/run_on_threads.h"
 
 namespace lockstep::data {
 namespace {
@@ -10,9 +15,8 @@ namespace {
 absl::StatusOr<std::vector<std::string>> ListFiles(FileSystem* fs, absl::Span<const std::string> patterns) {
   std::vector<std::string> paths;
   for (const std::string& pattern : patterns) {
-    auto matches = Glob(fs, pattern);
-    if (!matches.ok()) return DataError(matches.status().message());
-    for (std::string& path : *matches) {
+    ASSIGN_OR_RETURN(std::vector<std::string> matches, GlobRecords(fs, pattern));
+    for (std::string& path : matches) {
       if (std::find(paths.begin(), paths.end(), path) != paths.end()) {
         return DataError(absl::StrCat(path, " is given twice"));
       }
@@ -25,23 +29,56 @@ absl::StatusOr<std::vector<std::string>> ListFiles(FileSystem* fs, absl::Span<co
 
 std::string NameOfPath(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
+// Opening hops through a file without an index, or decompresses it: several at a time.
+absl::StatusOr<std::vector<std::unique_ptr<RecordFile>>> OpenAll(FileSystem* fs,
+                                                                 const std::vector<std::string>& paths,
+                                                                 const DatasetOptions& options) {
+  RecordFileOptions file_options;
+  file_options.bytes.compression = options.compression;
+  file_options.bytes.budget = std::make_shared<MemoryBudget>(
+      options.unpacked_limit_bytes > 0 ? options.unpacked_limit_bytes : MemoryBudget::DefaultBytes());
+  std::vector<std::unique_ptr<RecordFile>> files(paths.size());
+  const int threads = options.threads > 0 ? options.threads : AvailableCores();
+  RETURN_IF_ERROR(RunOnThreads(threads, static_cast<int64_t>(paths.size()), [&](int64_t i) {
+    ASSIGN_OR_RETURN(files[static_cast<size_t>(i)],
+                     RecordFile::Open(fs, paths[static_cast<size_t>(i)], file_options));
+    return absl::OkStatus();
+  }));
+  return files;
+}
+
 }  // namespace
 
+absl::StatusOr<std::vector<std::string>> GlobRecords(FileSystem* fs, const std::string& pattern) {
+  auto matches = Glob(fs, pattern);
+  if (!matches.ok()) return DataError(matches.status().message());
+  if (matches->size() == 1 && matches->front() == pattern) return matches;  // named, so it is meant
+  const std::set<std::string> all(matches->begin(), matches->end());
+  std::vector<std::string> records;
+  for (const std::string& path : *matches) {
+    const bool dali = absl::EndsWith(path, ".idx") && all.count(path.substr(0, path.size() - 4)) > 0;
+    if (!dali && !absl::EndsWith(path, IndexPathOf(""))) records.push_back(path);
+  }
+  if (records.empty()) return DataError(absl::StrCat("only index files match ", pattern));
+  return records;
+}
+
 absl::StatusOr<std::shared_ptr<const Dataset>> Dataset::Open(FileSystem* fs,
-                                                             absl::Span<const std::string> patterns) {
+                                                             absl::Span<const std::string> patterns,
+                                                             DatasetOptions options) {
   ASSIGN_OR_RETURN(const std::vector<std::string> paths, ListFiles(fs, patterns));
   std::shared_ptr<Dataset> dataset(new Dataset);
+  ASSIGN_OR_RETURN(dataset->files_, OpenAll(fs, paths, options));
   Sha256 hash;
-  for (const std::string& path : paths) {
-    ASSIGN_OR_RETURN(auto file, RecordFile::Open(fs, path));
-    const std::string name = NameOfPath(path);
+  for (const auto& file : dataset->files_) {
+    const std::string path_name = NameOfPath(file->path());
+    const absl::string_view name = PlainName(path_name, file->stored().compression);
     hash.UpdateU64(name.size());
     hash.Update(name);
     hash.UpdateU64(file->bytes().size());
     hash.UpdateU64(static_cast<uint64_t>(file->records()));
     hash.UpdateU64(file->index().content_hash());
     dataset->first_ids_.push_back(dataset->size() + file->records());
-    dataset->files_.push_back(std::move(file));
   }
   dataset->fingerprint_ = hash.Hex();
   return std::shared_ptr<const Dataset>(std::move(dataset));

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,17 @@
 
 namespace lockstep::data {
 
+// What a pattern ('*' and '?' in the last part) or a path stands for, sorted, without the index files beside
+// the records ("X.lsidx", and "X.idx" of an X that also matches). Error: DataError when nothing does.
+absl::StatusOr<std::vector<std::string>> GlobRecords(FileSystem* fs, const std::string& pattern);
+
+struct DatasetOptions {
+  std::optional<Compression> compression = std::nullopt;  // what every file must be; not set: what it is
+  // That compressed files may take together once decompressed, 0: half of the machine's memory.
+  uint64_t unpacked_limit_bytes = 0;
+  int threads = 0;  // that open files, one each; 0: as many as there are cores
+};
+
 // Immutable and thread-safe. Record ids 0 .. size()-1 run through the files in their order.
 class Dataset {
  public:
@@ -22,11 +34,16 @@ class Dataset {
   // are sorted by name, patterns keep their order. Errors: DataError naming what is missing, empty, without
   // records, or damaged.
   static absl::StatusOr<std::shared_ptr<const Dataset>> Open(FileSystem* fs,
-                                                             absl::Span<const std::string> patterns);
+                                                             absl::Span<const std::string> patterns,
+                                                             DatasetOptions options = {});
 
   int64_t size() const { return first_ids_.back(); }
   const std::vector<std::unique_ptr<RecordFile>>& files() const { return files_; }
   int64_t size_bytes() const;  // of all files
+
+  // DataError when the file of record `id` became shorter, so that its payload may have turned to zeros; to be
+  // asked once the payload was used.
+  absl::Status CheckWhole(int64_t id) const { return files_[Locate(id).file]->CheckWhole(); }
 
   // The payload of record `id` in [0, size), its checksums compared. The view lives as long as this object.
   // Error: DataError naming file, byte, record number, expected and found checksum.
@@ -42,9 +59,9 @@ class Dataset {
   Location Locate(int64_t id) const;
   std::string Describe(int64_t id) const;  // "path, record 12"
 
-  // 64 hex digits of the SHA-256 over, for each file: name without folder, size, record count and the hash of
-  // every record's length and payload checksum. So it changes with any byte of any payload, and not with the
-  // folder.
+  // 64 hex digits of the SHA-256 over, for each file: name without folder and without the ending of its
+  // compression, size decompressed, record count and the hash of every record's length and payload checksum.
+  // So it changes with any byte of any payload, and neither with the folder nor with how files are compressed.
   const std::string& fingerprint() const { return fingerprint_; }
 
  private:

@@ -24,6 +24,7 @@ class ExampleSource final : public SampleSource {
   absl::Status Decode(int64_t sample, absl::Span<std::byte* const> outputs) const override {
     ASSIGN_OR_RETURN(const absl::string_view record, dataset_->Record(sample));
     const absl::Status parsed = parser_.Parse(record, outputs);
+    RETURN_IF_ERROR(dataset_->CheckWhole(sample));  // the bytes may have vanished after they were compared
     return parsed.ok() ? parsed : Annotate(parsed, Describe(sample));
   }
 

@@ -14,8 +14,8 @@ inline bool IsGzip(absl::string_view bytes) {
   return bytes.size() >= 2 && bytes[0] == '\x1f' && bytes[1] == '\x8b';
 }
 
-// One gzip member, its checksum compared. `name` is for errors: DataError where it is damaged, cut short, or
-// larger than `limit_bytes`.
+// All members of a gzip file, their checksums compared. `name` is for errors: DataError where it is damaged, cut short, or
+// larger than about `limit_bytes`.
 absl::StatusOr<std::string> Gunzip(const std::string& name, absl::string_view compressed, size_t limit_bytes);
 
 }  // namespace lockstep::data

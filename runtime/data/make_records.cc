@@ -9,6 +9,7 @@
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "proto/example.pb.h"
 #include "runtime/data/gunzip.h"
+#include "runtime/data/record_shards.h"
 #include "runtime/data/record_writer.h"
 #include "runtime/data/text/bpe_trainer.h"
 #include "runtime/data/text/tokenizer.h"
@@ -37,28 +38,45 @@ std::string Serialize(const records::Example& example) {
   return bytes;
 }
 
-absl::Status WriteFile(FileSystem* fs, const std::string& path, absl::Span<const std::string> records,
-                       std::ostream& out) {
-  ASSIGN_OR_RETURN(auto writer, RecordWriter::Create(fs, path));
+void Tell(const Shard& shard, std::ostream& out) {
+  out << shard.path << ": " << shard.records << " records, " << shard.bytes << " bytes\n";
+}
+
+RecordWriterOptions FileOptions(const MakeTarget& target) { return {target.compression, target.write_index}; }
+
+absl::Status WriteFile(FileSystem* fs, const MakeTarget& target, const std::string& path,
+                       absl::Span<const std::string> records, std::ostream& out) {
+  ASSIGN_OR_RETURN(auto writer, RecordWriter::Create(fs, path, FileOptions(target)));
   for (const std::string& record : records) RETURN_IF_ERROR(writer->Write(record));
   RETURN_IF_ERROR(writer->Close());
-  out << path << ": " << records.size() << " records, " << writer->index().file_size_bytes() << " bytes\n";
+  Tell({path, writer->records(), writer->stored_bytes()}, out);
+  return absl::OkStatus();
+}
+
+absl::Status WriteLimited(FileSystem* fs, const MakeTarget& target, const std::string& prefix,
+                          const std::vector<std::string>& records, std::ostream& out) {
+  ShardedRecordWriter writer(fs, prefix, {target.shard_records, target.shard_bytes, FileOptions(target)});
+  for (const std::string& record : records) RETURN_IF_ERROR(writer.Write(record));
+  ASSIGN_OR_RETURN(const std::vector<Shard> shards, writer.Close());
+  for (const Shard& shard : shards) Tell(shard, out);
   return absl::OkStatus();
 }
 
 // `part` is "" or "-train" or "-test".
-absl::Status WritePart(FileSystem* fs, const std::string& out_prefix, absl::string_view part, int shards,
+absl::Status WritePart(FileSystem* fs, const MakeTarget& target, absl::string_view part, int shards,
                        const std::vector<std::string>& records, std::ostream& out) {
+  const std::string prefix = absl::StrCat(target.out, part);
+  if (target.shard_records > 0 || target.shard_bytes > 0)
+    return WriteLimited(fs, target, prefix, records, out);
   if (shards < 1 || records.size() < static_cast<size_t>(shards)) {
-    return ConfigError(
-        absl::StrCat(out_prefix, part, ": ", records.size(), " records cannot fill ", shards, " files"));
+    return ConfigError(absl::StrCat(prefix, ": ", records.size(), " records cannot fill ", shards, " files"));
   }
   size_t begin = 0;
   for (int shard = 0; shard < shards; ++shard) {
     const size_t count =
         records.size() / shards + (shard < static_cast<int>(records.size() % shards) ? 1 : 0);
-    const std::string path = absl::StrFormat("%s%s-%05d-of-%05d.tfrecord", out_prefix, part, shard, shards);
-    RETURN_IF_ERROR(WriteFile(fs, path, absl::MakeConstSpan(records).subspan(begin, count), out));
+    const std::string path = ShardName(prefix, shard, shards, target.compression);
+    RETURN_IF_ERROR(WriteFile(fs, target, path, absl::MakeConstSpan(records).subspan(begin, count), out));
     begin += count;
   }
   return absl::OkStatus();
@@ -68,8 +86,8 @@ absl::Status WriteParts(FileSystem* fs, const MakeTarget& target, bool held_out,
                         const std::vector<std::string>& train, const std::vector<std::string>& test,
                         std::ostream& out) {
   RETURN_IF_ERROR(fs->CreateFolders(ParentFolder(target.out)));
-  RETURN_IF_ERROR(WritePart(fs, target.out, held_out ? "-train" : "", target.shards, train, out));
-  return held_out ? WritePart(fs, target.out, "-test", 1, test, out) : absl::OkStatus();
+  RETURN_IF_ERROR(WritePart(fs, target, held_out ? "-train" : "", target.shards, train, out));
+  return held_out ? WritePart(fs, target, "-test", 1, test, out) : absl::OkStatus();
 }
 
 // ---- Tables ----------------------------------------------------------------------------------------------

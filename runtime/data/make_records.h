@@ -9,15 +9,21 @@
 
 #include "runtime/core/file_system.h"
 #include "runtime/core/status.h"
+#include "runtime/data/compression.h"
 
 namespace lockstep::data {
 
 // Files are named OUT-PART-00000-of-00002.tfrecord (PART: train, test), or OUT-00000-of-00002.tfrecord where
-// nothing is held out. A part's records are dealt to its shards in runs of equal length (the first ones
+// nothing is held out; compressed ones have their compression's ending behind. A part's records are dealt to its shards in runs of equal length (the first ones
 // longer by one), in order. The same input and options give the same bytes.
 struct MakeTarget {
   std::string out;  // path and beginning of the names
   int shards = 1;   // of the training part; the test part is one file
+  // Instead of `shards`, and for both parts: as many files as these limits ask for (record_shards.h). Each is
+  // then filled up before the next one is begun.
+  int64_t shard_records = 0, shard_bytes = 0;
+  Compression compression = Compression::kNone;  // of each file as a whole; names get its ending
+  bool write_index = false;                      // beside each file
 };
 
 // A feature made from columns first .. last of a table, counted from 0.

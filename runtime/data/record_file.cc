@@ -2,11 +2,46 @@
 
 #include <utility>
 
+#include "absl/strings/str_format.h"
+#include "runtime/data/decompress.h"
 #include "runtime/data/record_errors.h"
+#include "runtime/data/record_sidecar.h"
 
 namespace lockstep::data {
 
-absl::StatusOr<RecordBytes> RecordBytes::Open(FileSystem* fs, const std::string& path) {
+namespace {
+
+// "1f 8b 08 ..." of what a file begins with.
+std::string FirstBytes(absl::string_view bytes) {
+  std::string text;
+  for (const unsigned char byte : bytes.substr(0, 4)) absl::StrAppendFormat(&text, " %02x", byte);
+  return text;
+}
+
+absl::Status CheckCompression(const std::string& path, absl::string_view bytes, Compression found,
+                              const std::optional<Compression>& wanted) {
+  if (!wanted.has_value() || *wanted == found) return absl::OkStatus();
+  const std::string is =
+      found == Compression::kNone
+          ? absl::StrCat("does not begin as a compressed file (first bytes", FirstBytes(bytes), ")")
+          : absl::StrCat("is ", NameOf(found), " by its first bytes");
+  return DataError(absl::StrCat(path, " has the wrong compression type: data.compression says ",
+                                NameOf(*wanted), ", and the file ", is));
+}
+
+// Where in the records the damage of a compressed stream shows: what came out of it, scanned.
+std::string WhatCameOut(const std::string& path, absl::string_view bytes) {
+  RecordScanner scan(path, bytes);
+  int64_t whole = 0;
+  while (scan.Next()) ++whole;
+  if (scan.status().ok()) return absl::StrCat("; the ", whole, " records that came out are whole");
+  return absl::StrCat("; in what came out: ", scan.status().message());
+}
+
+}  // namespace
+
+absl::StatusOr<RecordBytes> RecordBytes::Open(FileSystem* fs, const std::string& path,
+                                              const RecordBytesOptions& options) {
   auto file = fs->Open(path);
   if (!file.ok()) return DataError(file.status().message());
   RecordBytes bytes;
@@ -20,7 +55,41 @@ absl::StatusOr<RecordBytes> RecordBytes::Open(FileSystem* fs, const std::string&
     if (!read.ok()) return DataError(read.message());
     bytes.view_ = absl::string_view(bytes.contents_.get(), size_bytes);
   }
+  bytes.stored_ = {size_bytes, bytes.file_->modified_ns(), DetectCompression(bytes.view_), 0};
+  RETURN_IF_ERROR(CheckCompression(path, bytes.view_, bytes.stored_.compression, options.compression));
+  if (bytes.stored_.compression != Compression::kNone) RETURN_IF_ERROR(bytes.Unpack(path, options));
   return bytes;
+}
+
+absl::Status RecordBytes::Unpack(const std::string& path, const RecordBytesOptions& options) {
+  unpacked_.emplace(options.budget != nullptr ? options.budget
+                                              : std::make_shared<MemoryBudget>(MemoryBudget::DefaultBytes()));
+  stored_.crc = Crc32c(0, view_.data(), view_.size());
+  const absl::Status status = Decompress(path, stored_.compression, view_, &*unpacked_);
+  if (!status.ok())
+    return Explain(path, DataError(absl::StrCat(status.message(), WhatCameOut(path, unpacked_->view()))));
+  RETURN_IF_ERROR(CheckWhole(path));
+  view_ = unpacked_->view();
+  file_.reset();
+  contents_.reset();
+  if (view_.empty())
+    return DataError(absl::StrCat(path, " is empty: decompressed it has 0 bytes, no record"));
+  return absl::OkStatus();
+}
+
+absl::Status RecordBytes::CheckWhole(const std::string& path) const {
+  return file_ == nullptr || !file_->LostBytes() ? absl::OkStatus() : Shorter(path);
+}
+
+absl::Status RecordBytes::Explain(const std::string& path, absl::Status error) const {
+  // Behind the new end, but on its last page, there are zeros without any fault: only the size tells.
+  const bool shorter = file_ != nullptr && file_->CurrentSizeBytes() < stored_.size_bytes;
+  return shorter ? Shorter(path) : error;
+}
+
+absl::Status RecordBytes::Shorter(const std::string& path) const {
+  return DataError(absl::StrCat(path, " has become shorter while it was read: it had ", stored_.size_bytes,
+                                " bytes when it was opened, and now has ", file_->CurrentSizeBytes()));
 }
 
 bool RecordScanner::Next() {
@@ -49,38 +118,26 @@ bool RecordScanner::Skip() {
   return true;
 }
 
-namespace {
-
-// The sidecar of `path` when there is one that fits.
-absl::StatusOr<RecordIndex> ReadSidecar(FileSystem* fs, const std::string& path, absl::string_view bytes) {
-  const std::string index_path = IndexPathOf(path);
-  if (!fs->Exists(index_path)) return absl::NotFoundError("no index");
-  ASSIGN_OR_RETURN(const std::string contents, ReadWholeFile(fs, index_path));
-  ASSIGN_OR_RETURN(RecordIndex index, RecordIndex::Decode(index_path, contents));
-  if (!index.Fits(bytes))
-    return DataError(absl::StrCat(index_path, " is of another file or an older state of it"));
-  return index;
-}
-
-}  // namespace
-
 absl::StatusOr<std::unique_ptr<RecordFile>> RecordFile::Open(FileSystem* fs, const std::string& path,
                                                              RecordFileOptions options) {
-  ASSIGN_OR_RETURN(RecordBytes bytes, RecordBytes::Open(fs, path));
+  ASSIGN_OR_RETURN(RecordBytes bytes, RecordBytes::Open(fs, path, options.bytes));
+  std::optional<RecordIndex> index;
   if (options.use_sidecar) {
-    absl::StatusOr<RecordIndex> index = ReadSidecar(fs, path, bytes.view());
-    if (index.ok())
-      return std::unique_ptr<RecordFile>(new RecordFile(path, std::move(bytes), *std::move(index)));
+    ASSIGN_OR_RETURN(index, ReadSidecar(fs, path, bytes));
   }
-  ASSIGN_OR_RETURN(RecordIndex index, RecordIndex::Build(path, bytes.view()));
-  return std::unique_ptr<RecordFile>(new RecordFile(path, std::move(bytes), std::move(index)));
+  if (!index.has_value()) {
+    absl::StatusOr<RecordIndex> built = RecordIndex::Build(path, bytes.view());
+    if (!built.ok()) return bytes.Explain(path, built.status());
+    index = *std::move(built);
+  }
+  return std::unique_ptr<RecordFile>(new RecordFile(path, std::move(bytes), *std::move(index)));
 }
 
 absl::StatusOr<absl::string_view> RecordFile::Record(int64_t record) const {
   const uint64_t offset = index_.OffsetOf(record);
   uint64_t length = 0;
   if (!WholeRecordAt(bytes_.view(), offset, &length))
-    return HeaderError(path_, bytes_.view(), offset, record);
+    return bytes_.Explain(path_, HeaderError(path_, bytes_.view(), offset, record));
   if (length != index_.LengthOf(record)) {
     return DataError(absl::StrCat(path_, ", byte ", offset, ", record ", record, ": the length is ", length,
                                   ", and its index says ", index_.LengthOf(record),
@@ -88,7 +145,7 @@ absl::StatusOr<absl::string_view> RecordFile::Record(int64_t record) const {
   }
   const absl::string_view payload = bytes_.view().substr(offset + kRecordHeaderBytes, length);
   if (MaskedCrcOf(payload.data(), length) != LoadU32(payload.data() + length)) {
-    return PayloadError(path_, bytes_.view(), offset, record);
+    return bytes_.Explain(path_, PayloadError(path_, bytes_.view(), offset, record));
   }
   return payload;
 }

@@ -4,27 +4,55 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/strings/string_view.h"
 #include "runtime/core/file_system.h"
 #include "runtime/core/status.h"
+#include "runtime/data/growing_memory.h"
 #include "runtime/data/record_index.h"
 
 namespace lockstep::data {
 
-// The bytes of a record file: mapped, or read where it cannot be mapped. Immutable and thread-safe.
+struct RecordBytesOptions {
+  // What the file must be; not set: whatever its first bytes say (compression.h).
+  std::optional<Compression> compression = std::nullopt;
+  // Where decompressed bytes come from; null: half of the machine's memory for this file.
+  std::shared_ptr<MemoryBudget> budget = nullptr;
+};
+
+// The records of a file as one stream of bytes. A plain file is mapped, or read where it cannot be mapped; a
+// compressed one is decompressed once, into memory, and its mapping given up: from then on any record is as
+// near as in a plain file. Thread-safe once open; movable.
 class RecordBytes {
  public:
-  // Errors: DataError for a file that is missing, empty, no plain file, or compressed (known by its first
-  // bytes).
-  static absl::StatusOr<RecordBytes> Open(FileSystem* fs, const std::string& path);
+  // Errors: DataError for a file that is missing, empty, no plain file, compressed otherwise than `options`
+  // say, whose compressed stream is damaged or cut short (naming the record where the damage shows, if it
+  // does), or larger than the budget when decompressed.
+  static absl::StatusOr<RecordBytes> Open(FileSystem* fs, const std::string& path,
+                                          const RecordBytesOptions& options = {});
   absl::string_view view() const { return view_; }
+  // The file on the disk: its size, time, compression, and checksum where it is compressed.
+  const StoredFile& stored() const { return stored_; }
+
+  // DataError when pages of a mapped file were found gone because it has become shorter, so that what was read
+  // of it may be zeros. Cheap enough for every record: no system call until it happened. On the one page where
+  // the file now ends there are zeros without a fault, which only a comparison of checksums finds.
+  absl::Status CheckWhole(const std::string& path) const;
+  // `error`, found in these bytes; or, when the file has become shorter, that.
+  absl::Status Explain(const std::string& path, absl::Status error) const;
 
  private:
-  std::unique_ptr<ReadableFile> file_;
-  std::unique_ptr<char[]> contents_;  // when not mapped
+  RecordBytes() = default;
+  absl::Status Shorter(const std::string& path) const;
+  absl::Status Unpack(const std::string& path, const RecordBytesOptions& options);
+
+  std::unique_ptr<ReadableFile> file_;  // null once decompressed
+  std::unique_ptr<char[]> contents_;    // when not mapped
+  std::optional<GrowingMemory> unpacked_;
   absl::string_view view_;
+  StoredFile stored_;
 };
 
 // Goes through a record file once. Not thread-safe. A file cut short and a damaged length end it; a damaged
@@ -59,24 +87,29 @@ class RecordScanner {
 };
 
 struct RecordFileOptions {
-  bool use_sidecar = true;  // an index file that fits, if there is one; one that does not fit is passed over
+  bool use_sidecar = true;  // an index file that fits, if there is one (record_sidecar.h)
+  RecordBytesOptions bytes = {};
 };
 
 // Random access. Immutable and thread-safe.
 class RecordFile {
  public:
-  // Errors: those of RecordBytes and RecordIndex::Build. A file without records is no error here.
+  // Errors: those of RecordBytes, ReadSidecar and RecordIndex::Build.
   static absl::StatusOr<std::unique_ptr<RecordFile>> Open(FileSystem* fs, const std::string& path,
                                                           RecordFileOptions options = {});
 
   const std::string& path() const { return path_; }
   int64_t records() const { return index_.records(); }
   const RecordIndex& index() const { return index_; }
-  absl::string_view bytes() const { return bytes_.view(); }
+  absl::string_view bytes() const { return bytes_.view(); }  // of the records' stream
+  const StoredFile& stored() const { return bytes_.stored(); }
 
   // The payload of record `record` in [0, records()), both of its checksums compared. The view lives as long
   // as this object. Error: DataError naming path, byte, record number, stored and computed checksum.
   absl::StatusOr<absl::string_view> Record(int64_t record) const;
+
+  // To be asked after a payload was used: RecordBytes::CheckWhole.
+  absl::Status CheckWhole() const { return bytes_.CheckWhole(path_); }
 
   // A hint that `record` will be read soon: asks for its first cache lines.
   void Prefetch(int64_t record) const;

@@ -12,6 +12,7 @@
 #include "proto/example.pb.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/record_file.h"
+#include "runtime/data/record_sidecar.h"
 
 namespace lockstep::data {
 namespace {
@@ -48,19 +49,6 @@ void AddDamage(const absl::Status& status, Findings* findings) {
   if (++findings->damaged <= kTold) absl::StrAppend(&findings->lines, status.message(), "\n");
 }
 
-// The sidecar must be that of the file.
-absl::Status VerifyIndex(FileSystem* fs, const std::string& path, absl::string_view bytes) {
-  const std::string index_path = IndexPathOf(path);
-  if (!fs->Exists(index_path)) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const std::string contents, ReadWholeFile(fs, index_path));
-  ASSIGN_OR_RETURN(const RecordIndex stored, RecordIndex::Decode(index_path, contents));
-  const auto built = RecordIndex::Build(path, bytes);
-  if (!built.ok() || *built == stored)
-    return absl::OkStatus();  // damage of the file itself is told elsewhere
-  return DataError(
-      absl::StrCat(index_path, " is not the index of ", path, "; `lockstep records index` makes it anew"));
-}
-
 Findings VerifyFile(FileSystem* fs, const std::string& path) {
   Findings findings;
   auto bytes = RecordBytes::Open(fs, path);
@@ -72,9 +60,9 @@ Findings VerifyFile(FileSystem* fs, const std::string& path) {
   RecordScanner scan(path, bytes->view());
   do {
     while (scan.Next()) ++findings.records;
-    if (!scan.status().ok()) AddDamage(scan.status(), &findings);
+    if (!scan.status().ok()) AddDamage(bytes->Explain(path, scan.status()), &findings);
   } while (scan.Skip());
-  const absl::Status index = VerifyIndex(fs, path, bytes->view());
+  const absl::Status index = CompareWithSidecar(fs, path, *bytes);
   if (!index.ok()) AddDamage(index, &findings);
   return findings;
 }
@@ -85,24 +73,12 @@ absl::StatusOr<std::vector<std::string>> ListRecordFiles(FileSystem* fs,
                                                          const std::vector<std::string>& patterns) {
   std::vector<std::string> paths;
   for (const std::string& pattern : patterns) {
-    auto matches = Glob(fs, pattern);
-    if (!matches.ok()) return DataError(matches.status().message());
-    for (std::string& path : *matches) {
+    ASSIGN_OR_RETURN(std::vector<std::string> matches, GlobRecords(fs, pattern));
+    for (std::string& path : matches) {
       if (std::find(paths.begin(), paths.end(), path) == paths.end()) paths.push_back(std::move(path));
     }
   }
   return paths;
-}
-
-absl::Status IndexRecords(FileSystem* fs, const std::vector<std::string>& patterns, std::ostream& out) {
-  ASSIGN_OR_RETURN(const std::vector<std::string> paths, ListRecordFiles(fs, patterns));
-  for (const std::string& path : paths) {
-    ASSIGN_OR_RETURN(const RecordBytes bytes, RecordBytes::Open(fs, path));
-    ASSIGN_OR_RETURN(const RecordIndex index, RecordIndex::Build(path, bytes.view()));
-    RETURN_IF_ERROR(WriteIndex(fs, path, index));
-    out << IndexPathOf(path) << ": " << index.records() << " records\n";
-  }
-  return absl::OkStatus();
 }
 
 absl::Status ListRecords(FileSystem* fs, const std::vector<std::string>& patterns, std::ostream& out) {
@@ -113,7 +89,12 @@ absl::Status ListRecords(FileSystem* fs, const std::vector<std::string>& pattern
   for (const std::string& path : paths) {
     ASSIGN_OR_RETURN(const auto file, RecordFile::Open(fs, path));
     ASSIGN_OR_RETURN(const absl::string_view first, file->Record(0));
-    out << absl::StreamFormat("%12d %14u  %s: %s\n", file->records(), file->bytes().size(), path,
+    const Compression compression = file->stored().compression;
+    const std::string packed =
+        compression == Compression::kNone
+            ? ""
+            : absl::StrCat(" (", NameOf(compression), ", ", file->stored().size_bytes, " bytes stored)");
+    out << absl::StreamFormat("%12d %14u  %s%s: %s\n", file->records(), file->bytes().size(), path, packed,
                               FeaturesOf(first));
     records += file->records();
     bytes += file->bytes().size();

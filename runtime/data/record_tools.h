@@ -19,8 +19,11 @@ namespace lockstep::data {
 absl::StatusOr<std::vector<std::string>> ListRecordFiles(FileSystem* fs,
                                                          const std::vector<std::string>& patterns);
 
-// Writes the index X.lsidx beside each file X.
-absl::Status IndexRecords(FileSystem* fs, const std::vector<std::string>& patterns, std::ostream& out);
+// Writes the index X.lsidx beside each file X, or converts from or to that of DALI (dali_index.h), X.idx;
+// several files at a time.
+enum class IndexWork : uint8_t { kBuild, kImportDali, kExportDali };
+absl::Status IndexRecords(FileSystem* fs, const std::vector<std::string>& patterns, IndexWork work,
+                          std::ostream& out);
 
 // A line a file: records, bytes, features of the first record.
 absl::Status ListRecords(FileSystem* fs, const std::vector<std::string>& patterns, std::ostream& out);
@@ -47,12 +50,14 @@ struct BenchOptions {
   bool parse = false;    // decode every feature into batches, not only read
   bool shuffle = false;  // in a global shuffle; implies parse
   int threads = 1;
-  int64_t batch = 256;  // records
-  int repeat = 3;       // passes; the best is shown
+  int64_t batch = 256;    // records
+  int repeat = 3;         // passes; the best is shown
+  bool baseline = false;  // before each pass, time a bare read() of the files too
 };
 // Prints "X GB/s  Y records/s". Checksums are always compared. Reading goes from file to file without an
 // index, `threads` files at a time, opening included; parsing opens the files once before, and says how long
-// that took.
+// that took. With `baseline` a second line tells what read() of the same files into one reused buffer of 1 MiB
+// reached, and how the passes compare with it: "# bare read(): X GB/s; this is 98 % of it".
 absl::Status BenchRecords(FileSystem* fs, const std::vector<std::string>& patterns,
                           const BenchOptions& options, std::ostream& out);
 

@@ -2,12 +2,12 @@
 
 #include <utility>
 
+#include "runtime/core/hash.h"
+
 namespace lockstep::data {
 namespace {
 
 constexpr size_t kBufferBytes = size_t{1} << 20;
-
-std::string TemporaryPath(const std::string& path) { return absl::StrCat(path, ".tmp"); }
 
 uint32_t AppendFramed(absl::string_view payload, std::string* out) {
   char header[kRecordHeaderBytes];
@@ -21,39 +21,80 @@ uint32_t AppendFramed(absl::string_view payload, std::string* out) {
 
 }  // namespace
 
-RecordWriter::RecordWriter(FileSystem* fs, std::string path, std::unique_ptr<WritableFile> file)
-    : fs_(fs), path_(std::move(path)), file_(std::move(file)) {}
+RecordWriter::RecordWriter(FileSystem* fs, std::string path, std::unique_ptr<WritableFile> file,
+                           RecordWriterOptions options)
+    : fs_(fs),
+      temporary_(absl::StrCat(path, ".tmp")),
+      path_(std::move(path)),
+      options_(options),
+      compressor_(options.compression == Compression::kNone ? nullptr : MakeCompressor(options.compression)),
+      file_(std::move(file)) {
+  stored_.compression = options.compression;
+}
 
-absl::StatusOr<std::unique_ptr<RecordWriter>> RecordWriter::Create(FileSystem* fs, const std::string& path) {
-  ASSIGN_OR_RETURN(auto file, fs->Create(TemporaryPath(path)));
-  return std::unique_ptr<RecordWriter>(new RecordWriter(fs, path, std::move(file)));
+absl::StatusOr<std::unique_ptr<RecordWriter>> RecordWriter::Create(FileSystem* fs, const std::string& path,
+                                                                   RecordWriterOptions options) {
+  ASSIGN_OR_RETURN(auto file, fs->Create(absl::StrCat(path, ".tmp")));
+  return std::unique_ptr<RecordWriter>(new RecordWriter(fs, path, std::move(file), options));
 }
 
 RecordWriter::~RecordWriter() {
-  if (file_ == nullptr) return;
+  if (published_) return;
   file_.reset();
-  fs_->Delete(TemporaryPath(path_)).IgnoreError();  // given up: there is nobody to tell
+  fs_->Delete(temporary_).IgnoreError();  // given up: there is nobody to tell
 }
 
 absl::Status RecordWriter::Write(absl::string_view payload) {
   const uint32_t crc = AppendFramed(payload, &buffer_);
-  index_.Add(payload.size(), crc);
+  builder_.Add(payload.size(), crc);
   return buffer_.size() >= kBufferBytes ? Flush() : absl::OkStatus();
 }
 
 absl::Status RecordWriter::Flush() {
-  RETURN_IF_ERROR(file_->Append(buffer_));
-  buffer_.clear();
+  std::string* bytes = &buffer_;
+  if (compressor_ != nullptr) {
+    RETURN_IF_ERROR(compressor_->Append(buffer_, &compressed_));
+    buffer_.clear();
+    bytes = &compressed_;
+    stored_.crc = Crc32c(stored_.crc, compressed_.data(), compressed_.size());
+  }
+  RETURN_IF_ERROR(file_->Append(*bytes));
+  stored_.size_bytes += bytes->size();
+  bytes->clear();
   return absl::OkStatus();
 }
 
-absl::Status RecordWriter::Close() {
+absl::Status RecordWriter::Seal() {
   RETURN_IF_ERROR(Flush());
+  if (compressor_ != nullptr) {
+    RETURN_IF_ERROR(compressor_->Finish(&compressed_));
+    stored_.crc = Crc32c(stored_.crc, compressed_.data(), compressed_.size());
+    RETURN_IF_ERROR(file_->Append(compressed_));
+    stored_.size_bytes += compressed_.size();
+    compressor_.reset();
+  }
+  buffer_ = compressed_ = std::string();  // sealed files may wait in great numbers
   RETURN_IF_ERROR(file_->Sync());
   RETURN_IF_ERROR(file_->Close());
-  RETURN_IF_ERROR(fs_->Rename(TemporaryPath(path_), path_));
   file_ = nullptr;
-  return fs_->SyncFolder(ParentFolder(path_));
+  return absl::OkStatus();
+}
+
+absl::Status RecordWriter::Publish(const std::string& path) {
+  RETURN_IF_ERROR(fs_->Rename(temporary_, path));
+  published_ = true;
+  RETURN_IF_ERROR(fs_->SyncFolder(ParentFolder(path)));
+  if (!options_.write_index) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const auto file, fs_->Open(path));
+  stored_.modified_ns = file->modified_ns();
+  RecordIndex index = builder_.Finish();
+  index.set_stored(stored_);
+  return WriteIndex(fs_, path, index);
+}
+
+absl::Status RecordWriter::Close() {
+  RETURN_IF_ERROR(Seal());
+  return Publish(path_);
 }
 
 std::string FrameRecord(absl::string_view payload) {

@@ -1,6 +1,7 @@
 #include "runtime/train/feed.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -86,6 +87,23 @@ SourceOr MakeSynthetic(const SyntheticData& config, uint64_t seed) {
   return data::MakeSyntheticSource(seed, config.records(), {input, label});
 }
 
+// Nothing: whatever a file is.
+std::optional<data::Compression> WantedCompression(const DataConfig& data) {
+  switch (data.compression()) {
+    case DataConfig::AUTO:
+      return std::nullopt;
+    case DataConfig::NONE:
+      return data::Compression::kNone;
+    case DataConfig::GZIP:
+      return data::Compression::kGzip;
+    case DataConfig::ZLIB:
+      return data::Compression::kZlib;
+    case DataConfig::ZSTD:
+      return data::Compression::kZstd;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 SourceOr Feed::OpenSource(const RunConfig& config, const std::string& pattern, bool augment,
@@ -94,7 +112,8 @@ SourceOr Feed::OpenSource(const RunConfig& config, const std::string& pattern, b
   if (data.has_synthetic()) return MakeSynthetic(data.synthetic(), config.seed());
   auto located = LocateConfigPath(pattern, config_path, fs);
   if (!located.ok()) return DataError(located.status().message());
-  ASSIGN_OR_RETURN(auto dataset, data::Dataset::Open(fs, {*located}));
+  ASSIGN_OR_RETURN(auto dataset,
+                   data::Dataset::Open(fs, {*located}, {.compression = WantedCompression(data)}));
   if (data.has_text()) {
     return OpenText(data.text(), std::move(dataset), config_path, fs);
   }

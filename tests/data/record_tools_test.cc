@@ -57,7 +57,7 @@ TEST_F(RecordToolsTest, VerifyTellsMissingAndEmptyFilesBesideTheOthers) {
 }
 
 TEST_F(RecordToolsTest, VerifyNoticesAnIndexOfAnotherFile) {
-  ASSERT_TRUE(IndexRecords(&fs_, {"f"}, out_).ok());
+  ASSERT_TRUE(IndexRecords(&fs_, {"f"}, IndexWork::kBuild, out_).ok());
   EXPECT_TRUE(VerifyRecords(&fs_, {"f"}, 1, out_).ok());
   Put(&fs_, "f", FileOf({"something", "else"}));
   EXPECT_EQ(ExitCodeOf(VerifyRecords(&fs_, {"f"}, 1, out_)), 3);

@@ -43,7 +43,8 @@ std::set<std::string> PackagesOfTheScripts() {
 
 // What the calls of lockstep_require(found what "packages") and lockstep_suggest name.
 std::set<std::string> PackagesOfCMake() {
-  static const std::regex call(R"re(lockstep_(?:require|suggest)\(\w+\s+"[^"]*"\s+("([^"]*)"|[^)\s]+)(?:\s+"[^"]*")?\))re");
+  static const std::regex call(
+      R"re(lockstep_(?:require|suggest)\(\w+\s+"[^"]*"\s+("([^"]*)"|[^)\s]+)(?:\s+"[^"]*")?\))re");
   const std::string text = ReadFile("cmake/LockstepDependencies.cmake");
   std::set<std::string> packages;
   for (std::sregex_iterator it(text.begin(), text.end(), call), end; it != end; ++it) {
