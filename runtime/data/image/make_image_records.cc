@@ -14,6 +14,7 @@
 #include "runtime/core/clock.h"
 #include "runtime/data/image/image_decoder.h"
 #include "runtime/data/order.h"
+#include "runtime/data/record_shards.h"
 #include "runtime/data/record_writer.h"
 
 namespace lockstep::data {
@@ -130,29 +131,52 @@ struct Job {
   FileSystem* fs;
   const std::string& root;
   const Listing& listing;
+  const MakeTarget& target;
   Progress* progress;
   std::ostream& out;
 };
 
+absl::StatusOr<std::string> RecordOf(const Job& job, int64_t id) {
+  const Picture& picture = job.listing.pictures[id];
+  return RecordOf(job.fs, job.root, job.listing.classes[picture.label], picture);
+}
+
+// As many files as the target's limits ask for.
+absl::Status WriteLimited(const Job& job, const std::string& prefix, absl::Span<const int64_t> ids) {
+  const MakeTarget& target = job.target;
+  ShardedRecordWriter writer(
+      job.fs, prefix, {target.shard_records, target.shard_bytes, {target.compression, target.write_index}});
+  for (const int64_t id : ids) {
+    ASSIGN_OR_RETURN(const std::string record, RecordOf(job, id));
+    RETURN_IF_ERROR(writer.Write(record));
+    job.progress->Done();
+  }
+  ASSIGN_OR_RETURN(const std::vector<Shard> shards, writer.Close());
+  for (const Shard& shard : shards) {
+    job.out << shard.path << ": " << shard.records << " records, " << shard.bytes << " bytes\n";
+  }
+  return absl::OkStatus();
+}
+
 // `part` is "" or "-train" or "-test"; `ids` are pictures.
 absl::Status WritePart(const Job& job, const std::string& prefix, int shards, absl::Span<const int64_t> ids) {
+  if (job.target.shard_records > 0 || job.target.shard_bytes > 0) return WriteLimited(job, prefix, ids);
   if (ids.size() < static_cast<size_t>(shards)) {
     return ConfigError(absl::StrCat(prefix, ": ", ids.size(), " pictures cannot fill ", shards, " files"));
   }
   size_t begin = 0;
   for (int shard = 0; shard < shards; ++shard) {
     const size_t count = ids.size() / shards + (static_cast<size_t>(shard) < ids.size() % shards ? 1 : 0);
-    const std::string path = absl::StrFormat("%s-%05d-of-%05d.tfrecord", prefix, shard, shards);
-    ASSIGN_OR_RETURN(auto writer, RecordWriter::Create(job.fs, path));
+    const std::string path = ShardName(prefix, shard, shards, job.target.compression);
+    ASSIGN_OR_RETURN(auto writer,
+                     RecordWriter::Create(job.fs, path, {job.target.compression, job.target.write_index}));
     for (const int64_t id : ids.subspan(begin, count)) {
-      const Picture& picture = job.listing.pictures[id];
-      ASSIGN_OR_RETURN(const std::string record,
-                       RecordOf(job.fs, job.root, job.listing.classes[picture.label], picture));
+      ASSIGN_OR_RETURN(const std::string record, RecordOf(job, id));
       RETURN_IF_ERROR(writer->Write(record));
       job.progress->Done();
     }
     RETURN_IF_ERROR(writer->Close());
-    job.out << path << ": " << count << " records, " << writer->index().file_size_bytes() << " bytes\n";
+    job.out << path << ": " << count << " records, " << writer->stored_bytes() << " bytes\n";
     begin += count;
   }
   return absl::OkStatus();
@@ -172,7 +196,7 @@ absl::Status MakeFromFolders(FileSystem* fs, const FolderOptions& options, const
   }
   RETURN_IF_ERROR(fs->CreateFolders(ParentFolder(target.out)));
   Progress progress(size, &out);
-  const Job job = {fs, options.input, listing, &progress, out};
+  const Job job = {fs, options.input, listing, target, &progress, out};
   const bool held_out = options.test_every > 0;
   RETURN_IF_ERROR(WritePart(job, absl::StrCat(target.out, held_out ? "-train" : ""), target.shards, train));
   if (held_out) RETURN_IF_ERROR(WritePart(job, absl::StrCat(target.out, "-test"), 1, test));
