@@ -38,8 +38,8 @@ absl::StatusOr<std::shared_ptr<const SampleSource>> MakeTextSource(std::shared_p
 absl::StatusOr<std::shared_ptr<const SampleSource>> MakeTextFileSource(
     FileSystem* fs, const std::vector<std::string>& patterns, WindowOptions options);
 
-// Windows as above, of tokens. The tokens are made of the texts of the records, each on its own, or are what the
-// records hold; either way all of them are read when the source is opened, and kept in 2 or 4 bytes each.
+// Windows as above, of tokens. The tokens are made of the texts of the records, each on its own, or are what
+// the records hold; either way all of them are read when the source is opened, and kept in 2 or 4 bytes each.
 struct TokenOptions {
   std::string feature;  // of the records: bytes that are text, or ids:
   bool holds_ids = false;

@@ -36,8 +36,8 @@ absl::StatusOr<RunConfig> ParseConfig(absl::string_view text, absl::string_view 
 // member of a choice (optimizer.sgd.lr where the file has adamw) replaces the one that was there.
 absl::Status ApplySetting(RunConfig* config, absl::string_view setting);
 
-// ParseConfig of the file at `path`, then ApplySetting of each of `settings` in order. Where data.text names a
-// tokenizer, it is read, and data.text.vocabulary set if it was not; DataError where that cannot be.
+// ParseConfig of the file at `path`, then ApplySetting of each of `settings` in order. Where data.text names
+// a tokenizer, it is read, and data.text.vocabulary set if it was not; DataError where that cannot be.
 absl::StatusOr<RunConfig> LoadConfig(const std::string& path, absl::Span<const std::string> settings,
                                      FileSystem* fs = RealFileSystem());
 
@@ -54,8 +54,8 @@ RunConfig ResolveConfig(RunConfig config);
 std::string ConfigText(const RunConfig& config);
 
 // ConfigText of the resolved recipe: `config` with every default filled, without `execution` and without the
-// places of the data (data.train, data.eval, data.text.tokenizer: their contents are compared by fingerprint). Two
-// configurations with equal recipe texts give the same bits on the same data.
+// places of the data (data.train, data.eval, data.text.tokenizer: their contents are compared by
+// fingerprint). Two configurations with equal recipe texts give the same bits on the same data.
 std::string RecipeText(const RunConfig& config);
 std::string RecipeHash(const RunConfig& config);  // SHA-256 of RecipeText, 64 lower-case hex digits
 

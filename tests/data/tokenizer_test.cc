@@ -109,7 +109,8 @@ TEST(TokenizerTest, ByteLevelKeepsBrokenUtf8) {
   }
 }
 
-// All code points that are assigned and some that are not, in blocks of 4096, each beside a letter, a digit, a blank and marks.
+// All code points that are assigned and some that are not, in blocks of 4096, each beside a letter, a digit,
+// a blank and marks.
 TEST(UnicodeTest, EveryCodePointIsTreatedAsByTheReference) {
   const auto hash = [](absl::string_view text) { return Sha256Hex(text).substr(0, 16); };
   for (const auto& [name, golden] : Golden()["sweep"].items()) {

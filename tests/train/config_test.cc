@@ -242,6 +242,29 @@ TEST(ResolveConfig, FillsTheNamedModelFromTheData) {
   EXPECT_EQ(gpt.model().gpt().context(), 128);
   EXPECT_EQ(gpt.model().gpt().layers(), 6);
   EXPECT_EQ(gpt.data().text().stride(), 128);
+  EXPECT_EQ(gpt.model().gpt().vocabulary(), 256);
+  const RunConfig tokens = ParseConfig(
+                               "model { name: 'gpt' } data { train: 'x' text { length: 128 tokens: true "
+                               "vocabulary: 5000 } } global_batch: 8 steps: 1",
+                               "t")
+                               .value();
+  EXPECT_EQ(ResolveConfig(tokens).model().gpt().vocabulary(), 5000);
+  EXPECT_TRUE(ValidateConfig(tokens, 0).ok());
+  EXPECT_TRUE(ValidateConfig(ResolveConfig(tokens), 0).ok());
+}
+
+TEST(LoadConfig, TheTokenizerSaysTheVocabulary) {
+  const std::string path = ::testing::TempDir() + "/tokens.textproto";
+  const std::string golden = std::string(LOCKSTEP_SOURCE_DIR) + "/tests/testing/golden/tokenizers/bpe.json";
+  std::ofstream(path) << "data { train: 'x' text { length: 8 tokenizer: '" << golden << "' } }";
+  EXPECT_EQ(LoadConfig(path, {}).value().data().text().vocabulary(), 702);
+  EXPECT_EQ(LoadConfig(path, {{"data.text.vocabulary=1024"}}).value().data().text().vocabulary(), 1024);
+  EXPECT_EQ(ExitCodeOf(LoadConfig(path, {{"data.text.tokenizer=none.json"}}).status()), 3);
+  // Where the file lies is no part of the recipe; what it holds is compared with the data.
+  RunConfig moved = LoadConfig(path, {}).value();
+  const std::string hash = RecipeHash(moved);
+  moved.mutable_data()->mutable_text()->set_tokenizer("elsewhere.json");
+  EXPECT_EQ(RecipeHash(moved), hash);
 }
 
 TEST(RecipeHash, DependsOnTheRecipeAlone) {
@@ -324,6 +347,12 @@ TEST(ValidateConfig, MissingAndContradictingFieldsAreNamed) {
        "layer[0].repeat.block.layer[0].conv2d.kernel: 0"},
       {{"data={}"}, "data: give one source"},
       {{"data.text.length=3"}, "not input and label and text"},
+      {{"data={train: 'x' text {length: 3 tokens: true}}"}, "data.text: records of ids need vocabulary"},
+      {{"data={train: 'x' text {length: 3 separator: 'x'}}"}, "data.text.separator: is a token of"},
+      {{"data={train: 'x' text {length: 3 token_bytes: 2}}"}, "data.text.token_bytes: says how"},
+      {{"data={train: 'x' text {length: 3 tokens: true token_bytes: 3}}"}, "data.text.token_bytes: 3 is not"},
+      {{"data={train: 'x' text {length: 3 vocabulary: 9}}"}, "data.text.vocabulary: is 256"},
+      {{"data={train: 'x' text {length: 3 tokens: true vocabulary: 0}}"}, "data.text.vocabulary: 0"},
       {{"data.train=\"\""}, "data.train: is required"},
       {{"data.label={feature: 'x'}"}, "data.label.classes: is required"},
       {{"data={synthetic {shape: 4 classes: 2} train: 'x'}"}, "data.synthetic: is made up"},

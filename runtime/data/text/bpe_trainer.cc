@@ -18,8 +18,8 @@ struct Word {
   int64_t count;
 };
 
-// Pairs in the order in which they are merged: the most frequent first. Counts of entries may be outdated; they
-// are then put right when they come up.
+// Pairs in the order in which they are merged: the most frequent first. Counts of entries may be outdated;
+// they are then put right when they come up.
 struct Candidate {
   int64_t count;
   Pair pair;

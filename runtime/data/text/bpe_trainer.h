@@ -20,17 +20,18 @@ struct BpeTrainerOptions {
 
 // A byte-level BPE. Texts are added in any order; only the counts of their words matter. Not thread-safe.
 //
-// Again and again the pair of neighbouring tokens that occurs most often becomes one token; of pairs that occur
-// equally often the one of the lower first id, then of the lower second id. Ids: special tokens, the bytes in the
-// order of their characters, merges. Hugging Face's BpeTrainer learns the same from the same text.
+// Again and again the pair of neighbouring tokens that occurs most often becomes one token; of pairs that
+// occur equally often the one of the lower first id, then of the lower second id. Ids: special tokens, the
+// bytes in the order of their characters, merges. Hugging Face's BpeTrainer learns the same from the same
+// text.
 class BpeTrainer {
  public:
   explicit BpeTrainer(BpeTrainerOptions options) : options_(std::move(options)) {}
 
   void Add(absl::string_view text);
 
-  // Fewer tokens than asked for where the words are all whole before. Error: ConfigError for a vocabulary that
-  // does not hold the special tokens and the bytes.
+  // Fewer tokens than asked for where the words are all whole before. Error: ConfigError for a vocabulary
+  // that does not hold the special tokens and the bytes.
   absl::StatusOr<TokenizerSpec> Train() const;
 
  private:

@@ -10,8 +10,22 @@ namespace {
 
 constexpr uint8_t kKinds = unicode::kLetter | unicode::kNumber | unicode::kSpace;
 
+constexpr std::array<uint8_t, 128> AsciiKinds() {
+  std::array<uint8_t, 128> kinds = {};
+  for (char c = 'a'; c <= 'z'; ++c) kinds[c] = kinds[c - 'a' + 'A'] = unicode::kLetter;
+  for (char c = '0'; c <= '9'; ++c) kinds[c] = unicode::kNumber;
+  for (const char c : {'\t', '\n', '\v', '\f', '\r', ' '}) kinds[c] = unicode::kSpace;
+  return kinds;
+}
+
 // The kind of the character at `at`: one bit of kKinds, or 0 for all others.
 uint8_t KindAt(const char* at, const char* end, int* size_bytes) {
+  const auto first = static_cast<unsigned char>(*at);
+  if (first < 0x80) {
+    static constexpr std::array<uint8_t, 128> kinds = AsciiKinds();
+    *size_bytes = 1;
+    return kinds[first];
+  }
   const unicode::CodePoint c = unicode::Decode(at, end);
   *size_bytes = c.size_bytes;
   return c.valid ? unicode::ClassOf(c.value) & kKinds : 0;

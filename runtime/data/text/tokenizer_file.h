@@ -1,5 +1,5 @@
-// The files that tokenizers come in. Untrusted: whatever they hold, reading them ends in a specification or in
-// an error with file and place, and takes memory in proportion to their size.
+// The files that tokenizers come in. Untrusted: whatever they hold, reading them ends in a specification or
+// in an error with file and place, and takes memory in proportion to their size.
 #ifndef LOCKSTEP_RUNTIME_DATA_TEXT_TOKENIZER_FILE_H_
 #define LOCKSTEP_RUNTIME_DATA_TEXT_TOKENIZER_FILE_H_
 
@@ -23,8 +23,8 @@ absl::StatusOr<TokenizerSpec> ReadTokenizer(FileSystem* fs, const std::string& p
 
 // Hugging Face's tokenizer.json: the models BPE with the pre-tokenizer ByteLevel and without normalizer, and
 // WordPiece with BertPreTokenizer and BertNormalizer or none. Anything else that would change a token is
-// refused by name. `truncation`, `padding` and `post_processor` are passed over: they add and take away around a
-// text, not in it. `name` is what errors call the text.
+// refused by name. `truncation`, `padding` and `post_processor` are passed over: they add and take away
+// around a text, not in it. `name` is what errors call the text.
 absl::StatusOr<TokenizerSpec> ParseTokenizerJson(absl::string_view text, absl::string_view name);
 
 // The other way; the same specification gives the same bytes.

@@ -1,8 +1,8 @@
 // What the tokenizers ask of Unicode: UTF-8, classes of code points, lower case, decomposition.
 //
 // The tables are pinned (unicode_tables.inc, made by scripts/golden/make_unicode.py from the reference's own
-// behaviour), not taken from the machine's library: another edition of Unicode would give other tokens, and so
-// another result of the same run. All functions are pure and thread-safe.
+// behaviour), not taken from the machine's library: another edition of Unicode would give other tokens, and
+// so another result of the same run. All functions are pure and thread-safe.
 #ifndef LOCKSTEP_RUNTIME_DATA_TEXT_UNICODE_H_
 #define LOCKSTEP_RUNTIME_DATA_TEXT_UNICODE_H_
 

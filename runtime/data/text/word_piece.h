@@ -25,8 +25,8 @@ class WordPieceModel {
   // Error: DataError where the unknown token is not in the vocabulary.
   static absl::StatusOr<WordPieceModel> Create(const TokenizerSpec& spec);
 
-  // Appends the pieces of `word`: from its beginning always the longest that the vocabulary has, those that go
-  // on written with the prefix; or the unknown token alone.
+  // Appends the pieces of `word`: from its beginning always the longest that the vocabulary has, those that
+  // go on written with the prefix; or the unknown token alone.
   void Encode(absl::string_view word, std::vector<int32_t>* ids) const;
 
  private:
@@ -35,8 +35,8 @@ class WordPieceModel {
   int32_t unknown_ = 0, most_characters_ = 100;
 };
 
-// Pieces back to text, as Hugging Face's decoder does: words parted by spaces; with `clean_up` without a space
-// before punctuation and within contractions. `is_first` says that nothing was written before.
+// Pieces back to text, as Hugging Face's decoder does: words parted by spaces; with `clean_up` without a
+// space before punctuation and within contractions. `is_first` says that nothing was written before.
 std::string DecodeWordPiece(absl::string_view token, const TokenizerSpec& spec, bool is_first);
 
 }  // namespace lockstep::data
