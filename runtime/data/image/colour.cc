@@ -28,8 +28,8 @@ HWY_INLINE V Spread(V v, V pivot, V factor) {
   return Cut(hn::Add(pivot, hn::Mul(factor, hn::Sub(v, pivot))));
 }
 
-// Brightness in place; returns the sum of the rounded lumas. Pixels behind the last, up to a whole vector, are
-// read and must be 0. Integers, because their sum does not depend on its order.
+// Brightness in place; returns the sum of the rounded lumas. Pixels behind the last, up to a whole vector,
+// are read and must be 0. Integers, because their sum does not depend on its order.
 int64_t Brighten(float factor, int64_t count, float* pixels) {
   const D d;
   const hn::Rebind<int32_t, D> i32;

@@ -32,8 +32,8 @@ struct Normalisation {
 inline constexpr int kMostLanes = 16, kPixelSlack = 4 * kMostLanes;
 inline constexpr int64_t kMostSamplePixels = int64_t{1} << 22;  // so that sums of lumas fit 32 bits
 
-// RGBX pixels (values in [0, 255], as Resample leaves them) to [count][3]; count <= kMostSamplePixels. `pixels`
-// has kPixelSlack floats more, and is scratch from here on.
+// RGBX pixels (values in [0, 255], as Resample leaves them) to [count][3]; count <= kMostSamplePixels.
+// `pixels` has kPixelSlack floats more, and is scratch from here on.
 void FinishRgb(const Jitter& jitter, const Normalisation& normalisation, int64_t count, float* pixels,
                float* out);
 // One channel to [count][1].

@@ -1,9 +1,9 @@
 // JPEG and PNG, from bytes that may be anything, to 8-bit gray or RGB.
 //
-// No bytes abort, exit or throw, and none decide how much memory is taken: a picture is refused where it claims
-// more pixels than the limits say, or than its bytes can hold (every 64 pixels of a JPEG take a bit at least,
-// and deflate shrinks at most 1032-fold). What the decoding libraries only warn of and then make up (data that
-// end early, codes that do not exist) is an error here.
+// No bytes abort, exit or throw, and none decide how much memory is taken: a picture is refused where it
+// claims more pixels than the limits say, or than its bytes can hold (every 64 pixels of a JPEG take a bit at
+// least, and deflate shrinks at most 1032-fold). What the decoding libraries only warn of and then make up
+// (data that end early, codes that do not exist) is an error here.
 #ifndef LOCKSTEP_RUNTIME_DATA_IMAGE_IMAGE_DECODER_H_
 #define LOCKSTEP_RUNTIME_DATA_IMAGE_IMAGE_DECODER_H_
 
@@ -31,8 +31,8 @@ struct DecodeRequest {
 // One picture. Not thread-safe; borrows the bytes that it was opened with.
 class ImageDecoder {
  public:
-  // JPEG (baseline or progressive, Huffman-coded; gray, YCbCr, RGB, CMYK) or PNG (any), told apart by the first
-  // bytes. Reads no further than the header. Error: DataError that says what is wrong.
+  // JPEG (baseline or progressive, Huffman-coded; gray, YCbCr, RGB, CMYK) or PNG (any), told apart by the
+  // first bytes. Reads no further than the header. Error: DataError that says what is wrong.
   static absl::StatusOr<std::unique_ptr<ImageDecoder>> Open(absl::string_view bytes,
                                                             const ImageLimits& limits = {});
   virtual ~ImageDecoder() = default;
@@ -41,9 +41,9 @@ class ImageDecoder {
   int height() const { return height_; }
   virtual bool can_shrink() const = 0;
 
-  // Once: decodes at least request.window; `out->window()` says what is there, which may be more. The pixels of
-  // the window do not depend on how large the window is. PNG: alpha is dropped, 16 bits are rounded to 8. What
-  // lies behind the last row wanted is not looked at. Error: DataError; `out` is then undefined.
+  // Once: decodes at least request.window; `out->window()` says what is there, which may be more. The pixels
+  // of the window do not depend on how large the window is. PNG: alpha is dropped, 16 bits are rounded to 8.
+  // What lies behind the last row wanted is not looked at. Error: DataError; `out` is then undefined.
   virtual absl::Status Decode(const DecodeRequest& request, Pixels* out) = 0;
 
  protected:

@@ -13,10 +13,10 @@
 
 namespace lockstep::data {
 
-// Sample i is record i of `dataset`. Inputs: "image", F32 [height, width, channels], made by `options` from the
-// bytes feature `feature`, which holds one JPEG or PNG file; and the feature `label`, named as it is. What is drawn
-// at random depends on the position that DecodeAt is given; Decode takes the sample's number for it. The first
-// record is decoded at once, so that a wrong name or type is told before training starts.
+// Sample i is record i of `dataset`. Inputs: "image", F32 [height, width, channels], made by `options` from
+// the bytes feature `feature`, which holds one JPEG or PNG file; and the feature `label`, named as it is.
+// What is drawn at random depends on the position that DecodeAt is given; Decode takes the sample's number
+// for it. The first record is decoded at once, so that a wrong name or type is told before training starts.
 absl::StatusOr<std::shared_ptr<const SampleSource>> MakeImageSource(std::shared_ptr<const Dataset> dataset,
                                                                     std::string feature, ImageOptions options,
                                                                     FeatureSpec label);

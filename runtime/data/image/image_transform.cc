@@ -10,8 +10,8 @@
 namespace lockstep::data {
 namespace {
 
-// The smallest of the scales that libjpeg-turbo has fast code for at which the sample still need not be enlarged:
-// a quarter of the pixels costs well under half the time.
+// The smallest of the scales that libjpeg-turbo has fast code for at which the sample still need not be
+// enlarged: a quarter of the pixels costs well under half the time.
 int ShrinkFor(const Crop& crop) {
   int shrink = 8;
   while (shrink > 1 && std::min(crop.x.step, crop.y.step) < shrink) shrink /= 2;

@@ -1,5 +1,5 @@
-// JPEG by libjpeg-turbo. Its accurate integer DCT and its "fancy" upsampling give the same bits with and without
-// SIMD instructions.
+// JPEG by libjpeg-turbo. Its accurate integer DCT and its "fancy" upsampling give the same bits with and
+// without SIMD instructions.
 //
 // The library reports errors by a callback that must not return. Ours jumps back into the one function that
 // called the library; between that function and the callback there are only frames of the library, and the
@@ -76,7 +76,8 @@ struct Jpeg {
   jpeg_progress_mgr progress = {};
 };
 
-// ---- The functions that call the library. Each returns false after an error, with its text in errors.message.
+// ---- The functions that call the library. Each returns false after an error, with its text in
+// errors.message.
 
 bool ReadHeader(Jpeg* jpeg, const JOCTET* bytes, size_t size_bytes, long max_memory_bytes) {
   if (setjmp(jpeg->errors.back) != 0) return false;

@@ -24,10 +24,10 @@ struct FolderOptions {
 //   image/class/label  int64   the class's number, 0 for the first in the order of the folders' names
 //   image/class/text   bytes   the class's folder
 //   image/filename     bytes   folder/file
-// Also writes OUT-classes.txt, a class a line in the order of their numbers. One picture is in memory at a time.
-// The same folder and options give the same bytes. Names that begin with '.' and other files are passed over;
-// how many is said. Every picture's header is read. Errors: DataError naming a file that is no picture, a class
-// without pictures, or a folder without classes.
+// Also writes OUT-classes.txt, a class a line in the order of their numbers. One picture is in memory at a
+// time. The same folder and options give the same bytes. Names that begin with '.' and other files are passed
+// over; how many is said. Every picture's header is read. Errors: DataError naming a file that is no picture,
+// a class without pictures, or a folder without classes.
 absl::Status MakeFromFolders(FileSystem* fs, const FolderOptions& options, const MakeTarget& target,
                              std::ostream& out);
 

@@ -14,8 +14,8 @@ struct Window {
   int x = 0, y = 0, width = 0, height = 0;
 };
 
-// Rows of bytes, top to bottom: gray (1 byte a pixel) or RGBX (4 bytes; X means nothing, and makes a pixel one
-// load). Reused from picture to picture: memory only grows. Not thread-safe.
+// Rows of bytes, top to bottom: gray (1 byte a pixel) or RGBX (4 bytes; X means nothing, and makes a pixel
+// one load). Reused from picture to picture: memory only grows. Not thread-safe.
 class Pixels {
  public:
   // Contents are undefined afterwards. `window`: which part of the (shrunk) picture this is.

@@ -62,7 +62,8 @@ bool ReadHeader(Png* self, png_uint_32 max_side) {
   return true;
 }
 
-// Whatever is stored becomes 8 bits of gray, or of RGBX where the picture has colours or `gray` is not wanted.
+// Whatever is stored becomes 8 bits of gray, or of RGBX where the picture has colours or `gray` is not
+// wanted.
 bool Prepare(Png* self, bool gray, int* channels) {
   if (setjmp(self->back) != 0) return false;
   png_structp png = self->png;

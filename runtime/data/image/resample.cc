@@ -13,8 +13,8 @@ namespace lockstep::data::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// out[j] = sum over k of weights[k] * rows[k * pitch + j] for j < count. Products and sums are rounded one by one
-// (the build forbids the compiler to fuse them).
+// out[j] = sum over k of weights[k] * rows[k * pitch + j] for j < count. Products and sums are rounded one by
+// one (the build forbids the compiler to fuse them).
 HWY_INLINE float OneColumn(const uint8_t* at, size_t pitch, const float* weights, int taps) {
   float sum = weights[0] * static_cast<float>(at[0]);
   for (int k = 1; k < taps; ++k) sum = sum + weights[k] * static_cast<float>(at[k * pitch]);
@@ -42,8 +42,8 @@ void BlendRows(const uint8_t* rows, size_t pitch, const float* weights, int taps
   for (; j < count; ++j) out[j] = OneColumn(rows + j, pitch, weights, taps);
 }
 
-// One row of pixels of four channels. Every output takes `kTaps` weights (`most` where kTaps is 0): those beyond
-// its own are 0 and add nothing, and a loop of one length is what a processor foresees.
+// One row of pixels of four channels. Every output takes `kTaps` weights (`most` where kTaps is 0): those
+// beyond its own are 0 and add nothing, and a loop of one length is what a processor foresees.
 template <int kTaps>
 void BlendPixels(const float* row, const int* first, const float* weights, int most, int size, float* out) {
   const hn::CappedTag<float, 4> d;  // a pixel, or a channel where there are no vectors

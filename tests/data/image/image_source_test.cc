@@ -55,7 +55,8 @@ TEST_F(ImageSourceTest, HasAnImageAndALabel) {
   EXPECT_EQ((*source)->inputs()[1].name, "label");
 }
 
-// What steps 0 .. 4 of a batch of 8 hold, decoded by `threads` threads in micro-batches of 8 / lanes / accumulate.
+// What steps 0 .. 4 of a batch of 8 hold, decoded by `threads` threads in micro-batches of 8 / lanes /
+// accumulate.
 std::vector<float> Steps(const std::shared_ptr<const SampleSource>& source, int lanes, int accumulate,
                          int threads) {
   constexpr int kSteps = 5, kBatch = 8, kSample = 16 * 16 * 3;

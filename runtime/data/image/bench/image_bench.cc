@@ -1,5 +1,6 @@
-// How long a picture takes on one core, from JPEG bytes to a normalised sample of 224 x 224, beside what a plain
-// loop over libjpeg-turbo takes to decode it at the smallest of its fast scales that leaves 224 pixels a side.
+// How long a picture takes on one core, from JPEG bytes to a normalised sample of 224 x 224, beside what a
+// plain loop over libjpeg-turbo takes to decode it at the smallest of its fast scales that leaves 224 pixels
+// a side.
 //   image_bench [--benchmark_filter=...]
 #include <benchmark/benchmark.h>
 
