@@ -1,6 +1,8 @@
 #include "comm/tcp/link.h"
 
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -65,6 +67,14 @@ void TcpLink::StartPulse(const Pulse& pulse) {
 void TcpLink::VoidSend() {
   // With its trailer on the way a message is as good as sent.
   if (out_.moved_bytes <= sizeof(FrameHeader) + out_.header.payload_bytes) out_.trailer.aborted = 1;
+}
+
+absl::Duration TcpLink::Unanswered() const {
+  tcp_info info{};
+  socklen_t length = sizeof info;
+  const bool known = getsockopt(fd_.get(), IPPROTO_TCP, TCP_INFO, &info, &length) == 0;
+  if (!known || info.tcpi_unacked == 0 || info.tcpi_retransmits == 0) return absl::ZeroDuration();
+  return absl::Milliseconds(info.tcpi_last_ack_recv);
 }
 
 absl::StatusOr<bool> TcpLink::SendOnce(iovec* parts, size_t count, size_t& sent_bytes) {

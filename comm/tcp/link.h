@@ -43,6 +43,10 @@ class TcpLink {
   bool holding() const { return have_header_ && in_.header.kind == FrameKind::kMessage; }
   // The peer said goodbye and hung up: nothing to poll.
   bool closed() const { return closed_; }
+  // Since when the peer's machine has acknowledged nothing, although there is something to acknowledge, and
+  // although it was sent again; zero when all is well. A process that is stopped does not show here: its
+  // kernel goes on.
+  absl::Duration Unanswered() const;
 
   // When the peer last got on with its work, and when anyone did that it knows of, on the clock of this
   // machine; 0: never.

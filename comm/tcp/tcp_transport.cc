@@ -9,6 +9,7 @@
 #include <cstring>
 #include <deque>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_join.h"
@@ -40,6 +41,7 @@ struct TcpTransport::Queues {
   std::vector<std::deque<const Outgoing*>> out;
   std::vector<std::deque<const Incoming*>> in;
   size_t left = 0;  // messages not complete
+  bool probed = false;
 
   bool Needs(int peer) const { return !out[peer].empty() || !in[peer].empty(); }
 };
@@ -181,7 +183,7 @@ absl::Status TcpTransport::AdvanceLink(TcpLink& link, Queues& queues, bool& move
   return absl::OkStatus();
 }
 
-absl::Status TcpTransport::AwaitSomething(const Queues& queues, const char* phase,
+absl::Status TcpTransport::AwaitSomething(Queues& queues, const char* phase,
                                           std::unique_lock<std::mutex>& io) {
   std::vector<pollfd> polled{{wake_.get(), POLLIN, 0}, {interrupt_.get(), POLLIN, 0}};
   std::vector<int> peers;
@@ -211,25 +213,49 @@ absl::Status TcpTransport::AwaitSomething(const Queues& queues, const char* phas
     if (!heard.ok()) return Annotate(heard.status(), absl::StrCat("phase '", phase, "'"));
   }
   HearPulses();
+  ProbeAwaited(queues);
   return WaitIsOver(context_->clock, liveness_) ? DeadlinePassed(queues, phase) : absl::OkStatus();
 }
 
-absl::Status TcpTransport::DeadlinePassed(const Queues& queues, const char* phase) const {
-  const absl::Duration allowed = context_->clock.allowed();
-  std::vector<int> awaited;
+void TcpTransport::ProbeAwaited(Queues& queues) {
+  if (queues.probed || 2 * context_->clock.Waited() < context_->clock.allowed()) return;
+  queues.probed = true;
   for (int peer = 0; peer < size_; ++peer) {
-    if (queues.Needs(peer)) awaited.push_back(peer);
+    TcpLink* const link = links_[peer].get();
+    if (link == nullptr || link->closed() || link->sending() || !queues.Needs(peer)) continue;
+    link->StartPulse(OwnPulse());
+    link->AdvanceSend().IgnoreError();  // what is wrong with it shows in Advance
   }
-  // The one that has stood still for longest is the likeliest culprit.
-  const auto noted = [&](int peer) { return links_[peer] == nullptr ? 0 : links_[peer]->noted(); };
-  const int worst =
-      *std::min_element(awaited.begin(), awaited.end(), [&](int a, int b) { return noted(a) < noted(b); });
-  const std::string state = links_[worst] == nullptr
-                                ? "it has not called"
-                                : DescribeProgress(noted(worst), liveness_.newest(), allowed);
-  return DeadlineError(absl::StrCat("phase '", phase, "' was not done within ", absl::FormatDuration(allowed),
-                                    "; still awaited: rank ", absl::StrJoin(awaited, ", "), "; of rank ",
-                                    worst, " is known: ", state));
+}
+
+std::string TcpTransport::DescribePeer(int peer) const {
+  if (links_[peer] == nullptr) return "it has not called";
+  const absl::Duration unanswered = links_[peer]->Unanswered();
+  if (unanswered > absl::ZeroDuration()) {
+    return absl::StrCat("its machine has acknowledged nothing for ", absl::FormatDuration(unanswered),
+                        ": it is down, or the network between is");
+  }
+  return DescribeProgress(links_[peer]->noted(), liveness_.newest(), context_->clock.allowed());
+}
+
+// The likeliest culprit comes first: who is out of reach, before who has stood still for longest.
+absl::Status TcpTransport::DeadlinePassed(const Queues& queues, const char* phase) const {
+  const auto suspicion = [&](int peer) {
+    const TcpLink* const link = links_[peer].get();
+    const bool reached = link != nullptr && link->Unanswered() == absl::ZeroDuration();
+    return std::tuple(reached, link == nullptr ? 0 : link->noted(), peer);
+  };
+  std::vector<std::tuple<bool, int64_t, int>> awaited;
+  for (int peer = 0; peer < size_; ++peer) {
+    if (queues.Needs(peer)) awaited.push_back(suspicion(peer));
+  }
+  std::sort(awaited.begin(), awaited.end());
+  const auto name = [](std::string* text, const auto& entry) { absl::StrAppend(text, std::get<2>(entry)); };
+  const int worst = std::get<2>(awaited.front());
+  return DeadlineError(absl::StrCat("phase '", phase, "' was not done within ",
+                                    absl::FormatDuration(context_->clock.allowed()), "; still awaited: rank ",
+                                    absl::StrJoin(awaited, ", ", name), "; of rank ", worst,
+                                    " is known: ", DescribePeer(worst)));
 }
 
 void TcpTransport::NoteProgress() {
@@ -274,11 +300,16 @@ void TcpTransport::HearPulses() {
   if (liveness_.newest() != 0 && !pulsing_.load(std::memory_order_relaxed)) StartPulses();
 }
 
+Pulse TcpTransport::OwnPulse() const {
+  const int64_t now = MonotonicNanoseconds(), noted = liveness_.noted(), newest = liveness_.newest();
+  return {liveness_.count(), noted == 0 ? -1 : std::max<int64_t>(now - noted, 0),
+          newest == 0 ? -1 : std::max<int64_t>(now - newest, 0)};
+}
+
 // Only news: ranks that all wait are silent.
 void TcpTransport::SendPulses() {
-  const int64_t now = MonotonicNanoseconds(), noted = liveness_.noted(), newest = liveness_.newest();
-  const Pulse pulse{liveness_.count(), noted == 0 ? -1 : std::max<int64_t>(now - noted, 0),
-                    newest == 0 ? -1 : std::max<int64_t>(now - newest, 0)};
+  const int64_t newest = liveness_.newest();
+  const Pulse pulse = OwnPulse();
   for (int peer = 0; peer < size_; ++peer) {
     TcpLink* const link = links_[peer].get();
     if (link == nullptr || link->closed() || link->sending()) continue;

@@ -50,14 +50,19 @@ class TcpTransport : public Mesh {
   void AddLink(int peer, Fd fd);
   absl::Status Advance(Queues& queues, bool& moved);
   absl::Status AdvanceLink(TcpLink& link, Queues& queues, bool& moved);
-  absl::Status AwaitSomething(const Queues& queues, const char* phase, std::unique_lock<std::mutex>& io);
+  absl::Status AwaitSomething(Queues& queues, const char* phase, std::unique_lock<std::mutex>& io);
+  // Has something on the way to every awaited peer well before the deadline: who then does not acknowledge
+  // it is out of reach.
+  void ProbeAwaited(Queues& queues);
   absl::Status DeadlinePassed(const Queues& queues, const char* phase) const;
+  std::string DescribePeer(int peer) const;
 
   void StartPulses();
   void StopPulses();  // for good
   void PulseLoop();
   void HearPulses();  // with io_ held
   void SendPulses();  // with io_ held
+  Pulse OwnPulse() const;
   absl::Status Interruption();
   void Wake();
 

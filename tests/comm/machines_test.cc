@@ -207,6 +207,7 @@ TEST_P(MachinesTest, AMachineThatCannotBeReachedIsNamedAtTheDeadline) {
         << outcomes[rank].message;
     if (GetParam().MachineOf(rank) == lost) continue;
     EXPECT_THAT(outcomes[rank].message, ::testing::AnyOfArray(awaited)) << rank;
+    EXPECT_THAT(outcomes[rank].message, HasSubstr("its machine has acknowledged nothing for")) << rank;
   }
 }
 
