@@ -7,11 +7,12 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <deque>
 #include <set>
 #include <utility>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/str_join.h"
+#include "comm/tcp/spinning.h"
 #include "runtime/core/thread.h"
 
 namespace lockstep::comm {
@@ -21,12 +22,26 @@ constexpr absl::Duration kReportTime = absl::Milliseconds(500);
 constexpr int kLookMs = 100;  // between looks at the deadline
 constexpr auto kPulsePeriod = std::chrono::milliseconds(500);
 
+// Messages of one peer that are still to do, in order. Most often there is one.
+template <typename Message>
+class Line {
+ public:
+  bool empty() const { return done_ == messages_.size(); }
+  const Message* front() const { return messages_[done_]; }
+  void push_back(const Message* message) { messages_.push_back(message); }
+  void pop_front() { ++done_; }
+
+ private:
+  absl::InlinedVector<const Message*, 2> messages_;
+  size_t done_ = 0;
+};
+
 }  // namespace
 
 // What is still to do, for each peer in order.
 struct TcpTransport::Queues {
-  std::vector<std::deque<const Outgoing*>> out;
-  std::vector<std::deque<const Incoming*>> in;
+  std::vector<Line<Outgoing>> out;
+  std::vector<Line<Incoming>> in;
   size_t left = 0;  // messages not complete
 
   bool Needs(int peer) const { return !out[peer].empty() || !in[peer].empty(); }
@@ -66,12 +81,17 @@ absl::Status TcpTransport::Exchange(absl::Span<const Outgoing> sends, absl::Span
     const absl::Status status = Connect(peer, context_->clock.deadline());
     if (!status.ok()) return Annotate(status, absl::StrCat("phase '", phase, "'"));
   }
+  Spinning spinning(!context_->background);
   std::unique_lock<std::mutex> io(io_);
   while (queues.left > 0) {
     bool moved = false;
     const absl::Status status = Advance(queues, moved);
     if (!status.ok()) return Annotate(status, absl::StrCat("phase '", phase, "'"));
-    if (queues.left > 0 && !moved) RETURN_IF_ERROR(AwaitSomething(queues, phase, io));
+    if (moved) {
+      spinning.Stop();
+    } else if (!spinning.Once()) {
+      RETURN_IF_ERROR(AwaitSomething(queues, phase, io));
+    }
   }
   return absl::OkStatus();
 }
