@@ -44,7 +44,22 @@ absl::Status CheckNames(const CommunicatorOptions& options) {
     return ConfigError(absl::StrCat("there is no communication backend '", options.backend,
                                     "'; known: ", absl::StrJoin(names, ", ")));
   }
+  const auto between = BetweenNames();
+  if (std::find(between.begin(), between.end(), options.between) == between.end()) {
+    return ConfigError(absl::StrCat("nothing called '", options.between,
+                                    "' goes between machines; known: ", absl::StrJoin(between, ", ")));
+  }
+  if (options.between != "tcp" && options.backend != "hier" && options.backend != "auto") {
+    return ConfigError(absl::StrCat(
+        "'", options.between, "' between machines is for the backends hier and auto, not ", options.backend));
+  }
   return AlgorithmFromName(options.algorithm).status();
+}
+
+// "hier", "hier over mpi": what all ranks must want alike.
+std::string WishOf(const CommunicatorOptions& options) {
+  return options.between == "tcp" ? options.backend
+                                  : absl::StrCat(options.backend, " over ", options.between);
 }
 
 // Where the ranks are.
@@ -68,7 +83,7 @@ absl::StatusOr<Places> FindPlaces(Meeting& meeting, const CommunicatorOptions& o
   ASSIGN_OR_RETURN(
       const auto all,
       meeting.Exchange(absl::StrCat("world/", options.generation),
-                       PackTexts({options.backend, boot, NetworkNamespace(), options.machine}), deadline));
+                       PackTexts({WishOf(options), boot, NetworkNamespace(), options.machine}), deadline));
   Places places;
   std::vector<std::string> first;
   for (int rank = 0; rank < meeting.size(); ++rank) {
@@ -77,9 +92,9 @@ absl::StatusOr<Places> FindPlaces(Meeting& meeting, const CommunicatorOptions& o
       return PeerError(
           absl::StrCat("rank ", rank, " says who it is in a way unknown here; is it of this version?"));
     }
-    if (theirs[0] != options.backend) {
+    if (theirs[0] != WishOf(options)) {
       return ConfigError(absl::StrCat("the ranks differ in their communication backend: rank ",
-                                      meeting.rank(), " wants '", options.backend, "', rank ", rank, " '",
+                                      meeting.rank(), " wants '", WishOf(options), "', rank ", rank, " '",
                                       theirs[0], "'"));
     }
     if (rank == 0) first = theirs;
@@ -92,15 +107,27 @@ absl::StatusOr<Places> FindPlaces(Meeting& meeting, const CommunicatorOptions& o
   return places;
 }
 
+MpiOptions MpiOptionsOf(const CommunicatorOptions& options) {
+  MpiOptions mpi;
+  mpi.generation = options.generation;
+  mpi.exit_patience = options.deadline;
+  return mpi;
+}
+
+TcpOptions TcpOptionsOf(const CommunicatorOptions& options, const Places& places) {
+  TcpOptions tcp;
+  tcp.generation = options.generation;
+  tcp.loopback = places.loopback;
+  tcp.interface = options.interface;
+  tcp.payload_crc = options.payload_crc.value_or(!places.loopback);
+  tcp.pacing_bytes_per_second = options.pacing_bytes_per_second;
+  return tcp;
+}
+
 absl::StatusOr<std::unique_ptr<Engine>> MakeEngine(Meeting& meeting, const CommunicatorOptions& options) {
   const Deadline deadline = Deadline::After(options.connect_deadline);
   ASSIGN_OR_RETURN(const Places places, FindPlaces(meeting, options, deadline));
-  if (options.backend == "mpi") {
-    MpiOptions mpi;
-    mpi.generation = options.generation;
-    mpi.exit_patience = options.deadline;
-    return MakeMpiEngine(meeting, mpi, deadline);
-  }
+  if (options.backend == "mpi") return MakeMpiEngine(meeting, MpiOptionsOf(options), deadline);
   if (options.backend == "shm" && !places.one_machine()) {
     return ConfigError(
         "backend shm needs all ranks on one machine, in one network namespace, which they are not; use hier "
@@ -118,20 +145,18 @@ absl::StatusOr<std::unique_ptr<Engine>> MakeEngine(Meeting& meeting, const Commu
     }
   }
   if (automatic && places.one_kernel && !places.loopback && options.log != nullptr && meeting.rank() == 0) {
-    options.log->Warning(
-        "the ranks are under one kernel, but in several network namespaces: between these they use tcp, "
-        "which "
-        "is several times slower than shared memory. Containers: share one IPC and network namespace "
-        "(--ipc=host --network=host)");
+    options.log->Warning(absl::StrCat(
+        "the ranks are under one kernel, but in several network namespaces: between these they use ",
+        options.between,
+        ", which is several times slower than shared memory. Containers: share one IPC and network namespace "
+        "(--ipc=host --network=host)"));
   }
-  TcpOptions tcp;
-  tcp.generation = options.generation;
-  tcp.loopback = places.loopback;
-  tcp.interface = options.interface;
-  tcp.payload_crc = options.payload_crc.value_or(!places.loopback);
-  tcp.pacing_bytes_per_second = options.pacing_bytes_per_second;
-  if (options.backend == "hier" || (automatic && places.some_together() && !places.one_machine())) {
-    return MakeHierEngine(meeting, places.machines, tcp, options.log, deadline);
+  const TcpOptions tcp = TcpOptionsOf(options, places);
+  const bool over_mpi = options.between == "mpi";
+  const bool several = !places.one_machine() && (places.some_together() || over_mpi);
+  if (options.backend == "hier" || (automatic && several)) {
+    const HierOptions hier{options.generation, over_mpi, tcp, MpiOptionsOf(options), options.log};
+    return MakeHierEngine(meeting, places.machines, hier, deadline);
   }
   return MakeTcpEngine(meeting, tcp, deadline);
 }
@@ -183,6 +208,7 @@ Remake RemakeOf(const Meeting& meeting, const CommunicatorOptions& options) {
 }  // namespace
 
 std::vector<std::string> BackendNames() { return {"auto", "shm", "tcp", "hier", "mpi"}; }
+std::vector<std::string> BetweenNames() { return {"tcp", "mpi"}; }
 
 absl::StatusOr<std::unique_ptr<Communicator>> MakeCommunicator(Meeting& meeting,
                                                                const CommunicatorOptions& options) {

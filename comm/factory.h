@@ -17,8 +17,11 @@
 namespace lockstep::comm {
 
 struct CommunicatorOptions {
-  // One of BackendNames(). auto: shm when all ranks share a machine, hier when some do, else tcp.
+  // One of BackendNames(). auto: shm when all ranks share a machine, hier when some do, else `between`.
   std::string backend = "auto";
+  // What hier (and auto, where it takes hier) uses between machines: one of BetweenNames(). The same on all
+  // ranks.
+  std::string between = "tcp";
   std::string algorithm = "auto";                       // the default of CallOptions::algorithm
   absl::Duration deadline = absl::Minutes(5);           // of a call that names none
   absl::Duration connect_deadline = absl::Seconds(60);  // to bring all ranks together
@@ -46,6 +49,8 @@ struct CommunicatorOptions {
 
 // "auto", "shm", "tcp", "hier", "mpi".
 std::vector<std::string> BackendNames();
+// "tcp", "mpi".
+std::vector<std::string> BetweenNames();
 
 // Collective over the meeting's ranks. A world of one gets the backend "self" whatever was asked for. Errors:
 // ConfigError for unknown names (listing the known ones) or a backend that cannot work here (saying why), on

@@ -226,6 +226,12 @@ void AddTransportFlags(CLI::App* command, CommFlags* flags) {
       ->capture_default_str()
       ->type_name("NAME");
   command
+      ->add_option("--between", flags->communicator.between,
+                   absl::StrCat("What hier, and auto where it takes hier, uses between machines: ",
+                                absl::StrJoin(comm::BetweenNames(), ", ")))
+      ->capture_default_str()
+      ->type_name("NAME");
+  command
       ->add_option("--algo", flags->bench.algorithm,
                    "Algorithm, by name; all: each that can, in turn; default: the backend's choice by size")
       ->type_name("NAME");

@@ -27,7 +27,7 @@ std::vector<int> ColumnOf(const Layout& layout) {
 }  // namespace
 
 HierEngine::HierEngine(Layout layout, int rank, int size, std::unique_ptr<Engine> inside,
-                       std::unique_ptr<Mesh> mesh)
+                       std::unique_ptr<Mesh> mesh, std::string between)
     : layout_(std::move(layout)),
       rank_(rank),
       size_(size),
@@ -35,12 +35,14 @@ HierEngine::HierEngine(Layout layout, int rank, int size, std::unique_ptr<Engine
       uniform_(layout_.uniform()),
       inside_(std::move(inside)),
       mesh_(std::move(mesh)),
+      between_(std::move(between)),
       flat_(*mesh_, rank, size),
       column_(*mesh_, ColumnOf(layout_)),
       machines_(column_, layout_.machine, layout_.machine_count(), kColumnBytes) {}
 
 std::string HierEngine::Describe() const {
-  return absl::StrCat(size_, " ranks on ", layout_.machine_count(), " machines: shm inside, tcp between");
+  return absl::StrCat(size_, " ranks on ", layout_.machine_count(), " machines: shm inside, ", between_,
+                      " between");
 }
 
 absl::StatusOr<PeerBuffer> HierEngine::AllocatePeerBuffer(size_t size_bytes) {

@@ -33,8 +33,9 @@ namespace lockstep::comm {
 class HierEngine : public Engine {
  public:
   // `inside`: the ranks of this rank's machine, in the layout's order; null on a machine of one. `mesh`:
-  // all ranks. Requires two machines at least.
-  HierEngine(Layout layout, int rank, int size, std::unique_ptr<Engine> inside, std::unique_ptr<Mesh> mesh);
+  // all ranks, by way of `between` (for people). Requires two machines at least.
+  HierEngine(Layout layout, int rank, int size, std::unique_ptr<Engine> inside, std::unique_ptr<Mesh> mesh,
+             std::string between);
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
@@ -94,6 +95,7 @@ class HierEngine : public Engine {
   const bool contiguous_, uniform_;
   const std::unique_ptr<Engine> inside_;
   const std::unique_ptr<Mesh> mesh_;
+  const std::string between_;
   P2pCollectives flat_;  // all ranks
   SubsetTransport column_;
   P2pCollectives machines_;  // this rank's column, as ranks 0 .. M-1; not beyond the columns

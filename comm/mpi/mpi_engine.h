@@ -23,6 +23,7 @@
 
 #include "absl/time/time.h"
 #include "comm/engine.h"
+#include "comm/p2p/transport.h"
 #include "comm/store.h"
 #include "runtime/core/clock.h"
 
@@ -42,6 +43,10 @@ struct MpiOptions {
 // waits for another.
 absl::StatusOr<std::unique_ptr<Engine>> MakeMpiEngine(Meeting& meeting, const MpiOptions& options,
                                                       Deadline deadline);
+
+// The messages alone, for who runs collectives over some of the ranks. Collective in the same way.
+absl::StatusOr<std::unique_ptr<Mesh>> MakeMpiMesh(Meeting& meeting, const MpiOptions& options,
+                                                  Deadline deadline);
 
 }  // namespace lockstep::comm
 

@@ -7,12 +7,13 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <deque>
 #include <set>
 #include <tuple>
 #include <utility>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/str_join.h"
+#include "comm/tcp/spinning.h"
 #include "runtime/core/thread.h"
 
 namespace lockstep::comm {
@@ -22,24 +23,26 @@ constexpr absl::Duration kReportTime = absl::Milliseconds(500);
 constexpr int kLookMs = 100;  // between looks at the deadline
 constexpr auto kPulsePeriod = std::chrono::milliseconds(500);
 
-void Signal(const Fd& fd) {
-  const uint64_t one = 1;
-  while (write(fd.get(), &one, sizeof one) < 0 && errno == EINTR) {
-  }
-}
+// Messages of one peer that are still to do, in order. Most often there is one.
+template <typename Message>
+class Line {
+ public:
+  bool empty() const { return done_ == messages_.size(); }
+  const Message* front() const { return messages_[done_]; }
+  void push_back(const Message* message) { messages_.push_back(message); }
+  void pop_front() { ++done_; }
 
-void Drain(const Fd& fd) {
-  uint64_t count;
-  while (read(fd.get(), &count, sizeof count) == sizeof count) {
-  }
-}
+ private:
+  absl::InlinedVector<const Message*, 2> messages_;
+  size_t done_ = 0;
+};
 
 }  // namespace
 
 // What is still to do, for each peer in order.
 struct TcpTransport::Queues {
-  std::vector<std::deque<const Outgoing*>> out;
-  std::vector<std::deque<const Incoming*>> in;
+  std::vector<Line<Outgoing>> out;
+  std::vector<Line<Incoming>> in;
   size_t left = 0;  // messages not complete
   bool probed = false;
 
@@ -67,65 +70,6 @@ TcpTransport::~TcpTransport() {
   }
 }
 
-absl::Status TcpTransport::Listen(const std::string& address) {
-  ASSIGN_OR_RETURN(listener_, TcpListener::Make(address, self_, size_, [this] { Signal(wake_); }));
-  return absl::OkStatus();
-}
-
-absl::Status TcpTransport::ConnectAll(Deadline deadline) {
-  for (int peer = 0; peer < self_.rank; ++peer) RETURN_IF_ERROR(Connect(peer, deadline));
-  while (true) {
-    AdoptCallers();
-    std::vector<int> missing;
-    for (int peer = self_.rank + 1; peer < size_; ++peer) {
-      if (links_[peer] == nullptr) missing.push_back(peer);
-    }
-    if (missing.empty()) return absl::OkStatus();
-    if (deadline.Passed()) {
-      return DeadlineError(
-          absl::StrCat("these ranks did not call before the deadline: ", absl::StrJoin(missing, ", ")));
-    }
-    pollfd polled{wake_.get(), POLLIN, 0};
-    poll(&polled, 1, kLookMs);
-  }
-}
-
-absl::Status TcpTransport::Connect(int peer, Deadline deadline) {
-  // A listener that a crowd of strangers besieges hangs up on its oldest callers, and one of them may be us.
-  // So a call that breaks off is made again, a few times only: with the wrong secret it would break off every
-  // time.
-  constexpr int kCalls = 5;
-  constexpr absl::Duration kPause = absl::Milliseconds(50);
-  absl::Status status;
-  for (int call = 0; call < kCalls; ++call) {
-    if (call > 0) absl::SleepFor(std::min(kPause, deadline.Left()));
-    auto fd = ConnectTcp(endpoints_[peer], deadline, interrupt_.get());
-    status = fd.status();
-    if (fd.ok()) status = CallPeer(fd->get(), self_, peer, deadline, interrupt_.get());
-    if (status.ok()) {
-      std::lock_guard<std::mutex> io(io_);
-      AddLink(peer, *std::move(fd));
-      return absl::OkStatus();
-    }
-    if (absl::IsCancelled(status)) return Interruption();
-    if (!absl::IsUnavailable(status) || deadline.Passed()) break;
-  }
-  return Annotate(status, absl::StrCat("connecting to rank ", peer, " at ", endpoints_[peer]));
-}
-
-void TcpTransport::AdoptCallers() {
-  Drain(wake_);
-  for (auto& [peer, fd] : listener_->TakePeers()) {
-    // A second connection of a peer that has one is not ours to trust more than the first.
-    if (links_[peer] == nullptr) AddLink(peer, std::move(fd));
-  }
-}
-
-void TcpTransport::AddLink(int peer, Fd fd) {
-  if (pacing_bytes_per_second_ > 0) PaceSocket(fd.get(), pacing_bytes_per_second_);
-  links_[peer] = std::make_unique<TcpLink>(std::move(fd), self_.rank, peer, self_.generation, payload_crc_);
-}
-
 absl::Status TcpTransport::Exchange(absl::Span<const Outgoing> sends, absl::Span<const Incoming> recvs,
                                     const char* phase) {
   Queues queues;
@@ -139,12 +83,17 @@ absl::Status TcpTransport::Exchange(absl::Span<const Outgoing> sends, absl::Span
     const absl::Status status = Connect(peer, context_->clock.deadline());
     if (!status.ok()) return Annotate(status, absl::StrCat("phase '", phase, "'"));
   }
+  Spinning spinning(!context_->background);
   std::unique_lock<std::mutex> io(io_);
   while (queues.left > 0) {
     bool moved = false;
     const absl::Status status = Advance(queues, moved);
     if (!status.ok()) return Annotate(status, absl::StrCat("phase '", phase, "'"));
-    if (queues.left > 0 && !moved) RETURN_IF_ERROR(AwaitSomething(queues, phase, io));
+    if (moved) {
+      spinning.Stop();
+    } else if (!spinning.Once()) {
+      RETURN_IF_ERROR(AwaitSomething(queues, phase, io));
+    }
   }
   return absl::OkStatus();
 }
@@ -319,20 +268,6 @@ void TcpTransport::SendPulses() {
     }
     link->AdvanceSend().IgnoreError();  // what is wrong with a link is heard by who needs it
   }
-}
-
-absl::Status TcpTransport::Interruption() {
-  std::lock_guard<std::mutex> lock(mutex_);
-  return reason_.ok() ? PeerError("interrupted") : reason_;
-}
-
-void TcpTransport::Interrupt(const absl::Status& reason) {
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    reason_ = reason;
-  }
-  interrupted_.store(true, std::memory_order_release);
-  Signal(interrupt_);
 }
 
 // Completes or voids the frames in the making, then sends every connected peer the reason.

@@ -74,6 +74,7 @@ absl::Status Session::Connect() {
   ASSIGN_OR_RETURN(auto meeting, comm::Meet(*options_.world, {.folder = options_.out, .deadline = deadline}));
   comm::CommunicatorOptions communicator;
   communicator.backend = config.backend();
+  communicator.between = config.between();
   communicator.algorithm = config.algorithm();
   communicator.deadline = deadline;
   communicator.connect_deadline = deadline;

@@ -261,6 +261,17 @@ TEST(FactoryTest, UnknownNamesListTheKnownOnes) {
     const absl::Status backend = MakeCommunicator(meeting, options).status();
     EXPECT_EQ(TroubleOf(backend), Trouble::kConfig);
     EXPECT_THAT(std::string(backend.message()), AllOf(HasSubstr("'pigeon'"), HasSubstr("auto, shm, tcp")));
+    options.backend = "hier";
+    options.between = "pigeon";
+    const absl::Status between = MakeCommunicator(meeting, options).status();
+    EXPECT_EQ(TroubleOf(between), Trouble::kConfig);
+    EXPECT_THAT(std::string(between.message()), AllOf(HasSubstr("'pigeon'"), HasSubstr("tcp, mpi")));
+    options.backend = "tcp";
+    options.between = "mpi";
+    const absl::Status contradiction = MakeCommunicator(meeting, options).status();
+    EXPECT_EQ(TroubleOf(contradiction), Trouble::kConfig);
+    EXPECT_THAT(std::string(contradiction.message()), HasSubstr("for the backends hier and auto, not tcp"));
+    options.between = "tcp";
     options.backend = "auto";
     options.algorithm = "magic";
     const absl::Status algorithm = MakeCommunicator(meeting, options).status();
