@@ -31,9 +31,7 @@ set(LOCKSTEP_SANITIZER_OPTIONS "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/
 # One GoogleTest program, one entry of ctest. SERIAL keeps it alone on the machine (real mpirun, several ranks).
 function(lockstep_test)
   cmake_parse_arguments(ARG "SERIAL" "NAME;TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
-  if(NOT ARG_TIMEOUT AND "fuzz" IN_LIST ARG_LABELS)
-    set(ARG_TIMEOUT 3600)  # as long as LOCKSTEP_FUZZ_SECONDS says, several times
-  elseif(NOT ARG_TIMEOUT)
+  if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
   add_executable(${ARG_NAME} ${ARG_SRCS})
