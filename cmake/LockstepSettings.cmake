@@ -15,9 +15,13 @@ endif()
 
 find_program(LOCKSTEP_CCACHE ccache)
 if(LOCKSTEP_CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${LOCKSTEP_CCACHE})
+  # Precompiled headers are good for ccache when it may trust what they depend on by contents.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${LOCKSTEP_CCACHE})
   set(CMAKE_C_COMPILER_LAUNCHER ${LOCKSTEP_CCACHE})
 endif()
+
+# GCC's compiler collects garbage so often that it takes a tenth of the time; half a gigabyte for each is at hand.
+add_compile_options("$<$<COMPILE_LANG_AND_ID:CXX,GNU>:--param=ggc-min-heapsize=524288>")
 
 # Carried by every target of ours through lockstep_library and its sisters; never exported to users.
 add_library(lockstep_flags INTERFACE)

@@ -1,9 +1,10 @@
 # One helper for each kind of target, so that every folder's CMakeLists is a list of names.
 
-# lockstep_library(NAME name SRCS ... [DEPS ...] [PRIVATE_DEPS ...])
+# lockstep_library(NAME name SRCS ... [DEPS ...] [PRIVATE_DEPS ...] [PRECOMPILE kind])
 # A library lockstep_<name>, usable as lockstep::<name>. DEPS are seen through its headers, PRIVATE_DEPS are not.
+# PRECOMPILE: a kind of LockstepPrecompile.cmake other than `library`.
 function(lockstep_library)
-  cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS;PRIVATE_DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "NAME;PRECOMPILE" "SRCS;DEPS;PRIVATE_DEPS" ${ARGN})
   set(target lockstep_${ARG_NAME})
   add_library(${target} STATIC ${ARG_SRCS})
   add_library(lockstep::${ARG_NAME} ALIAS ${target})
@@ -13,6 +14,10 @@ function(lockstep_library)
                         PRIVATE ${ARG_PRIVATE_DEPS} $<BUILD_INTERFACE:lockstep_flags>)
   set_target_properties(${target} PROPERTIES EXPORT_NAME ${ARG_NAME})
   set_property(GLOBAL APPEND PROPERTY LOCKSTEP_LIBRARIES ${target})
+  if(NOT ARG_PRECOMPILE)
+    set(ARG_PRECOMPILE library)
+  endif()
+  lockstep_precompile(${target} ${ARG_PRECOMPILE})
 endfunction()
 
 # lockstep_executable(NAME name SRCS ... [DEPS ...]): a program in <build>/bin.
@@ -39,6 +44,7 @@ function(lockstep_test)
   target_compile_definitions(${ARG_NAME} PRIVATE LOCKSTEP_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                              LOCKSTEP_BINARY_DIR="${PROJECT_BINARY_DIR}")
   set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/bin)
+  lockstep_precompile(${ARG_NAME} test)
   add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
   set_tests_properties(${ARG_NAME} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}"
                        ENVIRONMENT "${LOCKSTEP_SANITIZER_OPTIONS}")
