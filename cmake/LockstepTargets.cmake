@@ -2,7 +2,7 @@
 
 # lockstep_library(NAME name SRCS ... [DEPS ...] [PRIVATE_DEPS ...] [PRECOMPILE kind])
 # A library lockstep_<name>, usable as lockstep::<name>. DEPS are seen through its headers, PRIVATE_DEPS are not.
-# PRECOMPILE: a kind of LockstepPrecompile.cmake other than `library`.
+# PRECOMPILE: a kind of LockstepPrecompile.cmake other than `library`, or `none` (for compiler options of its own).
 function(lockstep_library)
   cmake_parse_arguments(ARG "" "NAME;PRECOMPILE" "SRCS;DEPS;PRIVATE_DEPS" ${ARGN})
   set(target lockstep_${ARG_NAME})
