@@ -33,7 +33,9 @@ set(LOCKSTEP_SANITIZER_OPTIONS "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/
                                "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0")
 
 # lockstep_test(NAME name SRCS ... [DEPS ...] [LABELS ...] [TIMEOUT seconds] [SERIAL])
-# One GoogleTest program, one entry of ctest. SERIAL keeps it alone on the machine (real mpirun, several ranks).
+# One GoogleTest program, one entry of ctest. SERIAL keeps it alone on the machine (real mpirun, several ranks). In the build
+# type Dev its own files are compiled without optimisation, which is quicker, unless the folder sets LOCKSTEP_BUSY_TESTS,
+# as those do whose tests compute much themselves.
 function(lockstep_test)
   cmake_parse_arguments(ARG "SERIAL" "NAME;TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
@@ -44,7 +46,12 @@ function(lockstep_test)
   target_compile_definitions(${ARG_NAME} PRIVATE LOCKSTEP_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                              LOCKSTEP_BINARY_DIR="${PROJECT_BINARY_DIR}")
   set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/bin)
-  lockstep_precompile(${ARG_NAME} test)
+  if(LOCKSTEP_BUSY_TESTS)
+    lockstep_precompile(${ARG_NAME} busy_test)
+  else()
+    target_compile_options(${ARG_NAME} PRIVATE $<$<CONFIG:Dev>:-O0>)
+    lockstep_precompile(${ARG_NAME} test)
+  endif()
   add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
   set_tests_properties(${ARG_NAME} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}"
                        ENVIRONMENT "${LOCKSTEP_SANITIZER_OPTIONS}")
