@@ -46,7 +46,7 @@ function(lockstep_test)
   target_compile_definitions(${ARG_NAME} PRIVATE LOCKSTEP_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                              LOCKSTEP_BINARY_DIR="${PROJECT_BINARY_DIR}")
   set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/bin)
-  # GCC 12 warns of lists of strings once it no longer knows that <string> is a system header (GCC bug 105651).
+  # With <string> precompiled, GCC 12 wrongly warns of temporaries in it that lists of strings are made of.
   target_compile_options(${ARG_NAME} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds>)
   if(LOCKSTEP_BUSY_TESTS)
     lockstep_precompile(${ARG_NAME} busy_test)
