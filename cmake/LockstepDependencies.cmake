@@ -40,10 +40,16 @@ lockstep_require(PNG_FOUND "libpng" libpng-dev)
 lockstep_require(HWLOC_FOUND "hwloc" libhwloc-dev)
 lockstep_require(PMIX_FOUND "PMIx" libpmix-dev)
 if(LOCKSTEP_MPI)
+  # The MPI of MPI_C_COMPILER, else of the mpicc in PATH. The tests start its own mpirun: a library and another
+  # library's launcher do not understand each other.
+  find_package(MPI QUIET COMPONENTS C)
   lockstep_suggest(MPI_FOUND "the communication backend mpi" libopenmpi-dev)
 endif()
 
 if(LOCKSTEP_TESTS)
+  get_filename_component(lockstep_mpirun "${MPI_C_COMPILER}" NAME)
+  string(REPLACE mpicc mpirun lockstep_mpirun "${lockstep_mpirun}")  # mpicc.mpich: mpirun.mpich
+  find_program(LOCKSTEP_MPIRUN NAMES ${lockstep_mpirun} mpirun DOC "Starts the ranks of tests")
   find_package(GTest QUIET)
   lockstep_require(GTest_FOUND "GoogleTest" "libgtest-dev libgmock-dev")
 endif()

@@ -28,6 +28,4 @@ macro(lockstep_find_all_plain)
   lockstep_find_plain(HWLOC hwloc::hwloc hwloc.h hwloc)
   # PMIx is what `mpirun` and `srun` offer to ranks that want to meet. Debian keeps its headers apart.
   lockstep_find_plain(PMIX pmix::pmix pmix.h pmix /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/pmix2/include)
-  # Whichever MPI comes with the mpicc in PATH, or the one that the distribution's alternatives point to.
-  lockstep_find_plain(MPI mpi::mpi mpi.h mpi /usr/include/${CMAKE_LIBRARY_ARCHITECTURE}/mpi)
 endmacro()

@@ -15,7 +15,7 @@ describe() {
     format) echo "clang-format would change nothing" ;;
     asan) echo "the tests under AddressSanitizer and UndefinedBehaviorSanitizer (build/asan)" ;;
     tsan) echo "the tests under ThreadSanitizer (build/tsan)" ;;
-    fuzz) echo "every fuzz test for LOCKSTEP_FUZZ_SECONDS each (default 120), under the sanitizers" ;;
+    fuzz) echo "every fuzz target for LOCKSTEP_FUZZ_SECONDS each (default 60): libFuzzer, sanitizers" ;;
     faults) echo "long tests: schedules of kills, conformance at every world size" ;;
     readers) echo "files of ours read by stock TensorFlow, TensorBoard and safetensors (from PyPI)" ;;
   esac
@@ -76,8 +76,14 @@ part_tsan() {
     -LE '^(long|install)$' "${ctest_args[@]}"
 }
 part_fuzz() {
-  build_preset asan -DLOCKSTEP_BENCHMARKS=OFF
-  LOCKSTEP_FUZZ_SECONDS=${LOCKSTEP_FUZZ_SECONDS:-120} run_ctest asan -L '^fuzz$'
+  local preset=fuzz
+  if ! command -v clang++ >/dev/null; then
+    note "no clang here, so without libFuzzer: our own mutations, which do not look at what they reach."
+    note "For libFuzzer: apt-get install clang libclang-rt-dev"
+    preset=asan
+  fi
+  build_preset "$preset" -DLOCKSTEP_BENCHMARKS=OFF
+  scripts/lib/fuzz.sh "build/$preset" "${LOCKSTEP_FUZZ_SECONDS:-60}"
 }
 part_faults() {
   build_preset dev -DLOCKSTEP_BENCHMARKS=OFF

@@ -20,7 +20,7 @@ constexpr char kClearLine[] = "\r\x1b[K";
 std::string RateText(double per_second) {
   if (per_second >= 1e6) return absl::StrFormat("%.2fM", per_second / 1e6);
   if (per_second >= 1e4) return absl::StrFormat("%.1fk", per_second / 1e3);
-  return absl::StrFormat(per_second >= 100 ? "%.0f" : "%.1f", per_second);
+  return per_second >= 100 ? absl::StrFormat("%.0f", per_second) : absl::StrFormat("%.1f", per_second);
 }
 
 // printf would show the sign of a NaN, which says nothing.

@@ -73,7 +73,7 @@ build_preset() {
     cat "build/configure-$preset.log" >&2
     die "configuring the preset '$preset' failed (see above)"
   }
-  cmake --build "build/$preset" -j "$(cores)"
+  cmake --build --preset "$preset" -j "$(cores)"
 }
 
 # make_venv NAME PACKAGES...: a Python environment under build/venv/NAME with PACKAGES from PyPI; prints its python.

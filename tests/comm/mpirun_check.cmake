@@ -10,7 +10,7 @@ if(NEEDS_MPI AND NOT HAS_MPI)
   return()
 endif()
 string(REPLACE "|" ";" COMMAND "${COMMAND}")
-execute_process(COMMAND ${MPIRUN} --oversubscribe -np ${RANKS} ${COMMAND}
+execute_process(COMMAND ${MPIRUN} -np ${RANKS} ${COMMAND}
                 RESULT_VARIABLE code OUTPUT_VARIABLE output ERROR_VARIABLE output)
 message("${output}")
 if(CODE STREQUAL "any" AND code EQUAL 0 OR NOT CODE STREQUAL "any" AND NOT code STREQUAL CODE)

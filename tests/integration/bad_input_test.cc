@@ -218,7 +218,7 @@ TEST_F(BadInput, RanksOfDifferentConfigsAreRefusedAtTheStart) {
            {"execution.comm.bucket_kib=1", "execution.comm.bucket_kib=2", "execution.comm.bucket_kib"},
            {"execution.comm.backend=tcp", "execution.comm.backend=shm", "backend"}}) {
     const std::string out = work_.Path(absl::StrCat("differ-", ++runs_));
-    std::vector<std::string> words = {"/usr/bin/env", "mpirun", "--oversubscribe", "--bind-to", "none"};
+    std::vector<std::string> words = {"/usr/bin/env", LOCKSTEP_MPIRUN, "--bind-to", "none"};
     for (const std::string& setting : {c.setting, c.other}) {
       words.insert(words.end(),
                    {"-np", "1", ProgramPath(), "train", Digits(), "--out", out, "--set", setting, ":"});
@@ -242,7 +242,7 @@ TEST_F(BadInput, RanksOfDifferentProgramsAreRefusedAtTheStart) {
   code[at + sizeof kNote] ^= 1;
   std::ofstream(other, std::ios::binary) << code;
   const std::string out = work_.Path("mixed");
-  std::vector<std::string> words = {"/usr/bin/env", "mpirun", "--oversubscribe", "--bind-to", "none"};
+  std::vector<std::string> words = {"/usr/bin/env", LOCKSTEP_MPIRUN, "--bind-to", "none"};
   for (const std::string& program : {ProgramPath(), other}) {
     words.insert(words.end(), {"-np", "1", program, "train", Digits(), "--out", out, ":"});
   }

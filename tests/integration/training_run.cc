@@ -62,6 +62,7 @@ Workspace::Workspace() {
   // Open MPI refuses root (as which containers run tests) unless told twice.
   setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
   setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
+  setenv("OMPI_MCA_rmaps_base_oversubscribe", "1", 1);  // --oversubscribe, which other MPIs do not know
 }
 
 Workspace::~Workspace() {
@@ -78,8 +79,8 @@ std::string Workspace::WriteConfig(const std::string& name, const std::string& t
 std::unique_ptr<Subprocess> Workspace::Start(const Command& command) const {
   std::vector<std::string> words;
   if (command.start == StartWith::kMpirun) {
-    words = {"/usr/bin/env", "mpirun", "--oversubscribe",           "--bind-to",
-             "none",         "-np",    absl::StrCat(command.ranks), ProgramPath()};
+    words = {"/usr/bin/env", LOCKSTEP_MPIRUN, "--bind-to", "none", "-np", absl::StrCat(command.ranks),
+             ProgramPath()};
   } else if (command.start == StartWith::kLaunch) {
     words = {ProgramPath(), "launch", "-n", absl::StrCat(command.ranks), "--bind", "none", "--"};
   } else {
