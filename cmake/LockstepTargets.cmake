@@ -47,7 +47,8 @@ function(lockstep_test)
                              LOCKSTEP_BINARY_DIR="${PROJECT_BINARY_DIR}")
   set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/bin)
   # With <string> precompiled, GCC 12 wrongly warns of temporaries in it that lists of strings are made of.
-  target_compile_options(${ARG_NAME} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds>)
+  target_compile_options(${ARG_NAME} PRIVATE
+                         $<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds$<SEMICOLON>-Wno-stringop-overflow>)
   if(LOCKSTEP_BUSY_TESTS)
     lockstep_precompile(${ARG_NAME} busy_test)
   else()

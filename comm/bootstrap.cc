@@ -44,7 +44,9 @@ absl::StatusOr<std::unique_ptr<Meeting>> Meet(const World& world, const MeetOpti
   }
   return ConfigError(absl::StrCat("rank ", world.rank, " of ", world.size, " (launcher: ", world.launcher,
                                   ") has no place to meet the others: no PMIx", why,
-                                  ", no LOCKSTEP_MEETING and no shared folder"));
+                                  ", no LOCKSTEP_MEETING and no shared folder. Set LOCKSTEP_MEETING to the "
+                                  "path of a file that all ranks can make or read (MPICH: mpirun -genv "
+                                  "LOCKSTEP_MEETING PATH), or start the ranks with `lockstep launch`"));
 }
 
 absl::StatusOr<int> MakeInheritedMeetingPlace() {

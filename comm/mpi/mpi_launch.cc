@@ -43,8 +43,10 @@ absl::StatusOr<MpiJob> MpiJobFromEnvironment(const Environment& environment, abs
   const bool open_mpi = absl::StrContains(library, "Open MPI");
   MpiJob job;
   job.name = environment("PMIX_NAMESPACE");
-  if (job.name.empty() && !open_mpi)
-    job.name = FirstOf(environment, {"PMI_KVSNAME", "PMI_JOBID", "PMI_FD", "PMI_PORT"});
+  if (job.name.empty() && !open_mpi) job.name = FirstOf(environment, {"PMI_KVSNAME", "PMI_JOBID"});
+  // MPICH's mpirun gives every rank a connection of its own, and no name that could be known without MPI_Init.
+  if (job.name.empty() && !open_mpi && !FirstOf(environment, {"PMI_FD", "PMI_PORT"}).empty())
+    job.name = "unnamed";
   if (job.name.empty()) {
     const std::string remedy =
         open_mpi ? "Open MPI's mpirun, or srun --mpi=pmix" : "that library's mpiexec, or srun --mpi=pmi2";

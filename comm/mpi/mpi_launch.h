@@ -12,8 +12,8 @@ namespace lockstep::comm {
 
 // The job as its launcher names it; equal on all ranks of one MPI_COMM_WORLD.
 struct MpiJob {
-  std::string name;
-  int size = 0;  // processes; 0: the launcher does not say
+  std::string name;  // "unnamed" where the launcher gives none
+  int size = 0;      // processes; 0: the launcher does not say
 };
 
 // `library` is what MPI_Get_library_version says. Error: ConfigError that names the launcher and the library.

@@ -40,6 +40,10 @@ TEST(MpiLaunchTest, TheLibrarysOwnLaunchersAreKnown) {
   job = Job({{"PMI_RANK", "0"}, {"PMI_SIZE", "2"}, {"PMI_FD", "7"}}, kMpich);
   ASSERT_TRUE(job.ok()) << job.status();
   EXPECT_EQ(job->size, 2);
+  // Every rank has a connection of its own; the job is the same.
+  const auto other = Job({{"PMI_RANK", "1"}, {"PMI_SIZE", "2"}, {"PMI_FD", "9"}}, kMpich);
+  ASSERT_TRUE(other.ok()) << other.status();
+  EXPECT_EQ(other->name, job->name);
 }
 
 TEST(MpiLaunchTest, OtherLaunchersAreNamed) {
