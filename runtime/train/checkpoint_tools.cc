@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
 #include "runtime/train/checkpoint.h"
 #include "runtime/train/checkpoint_folder.h"
 #include "runtime/train/json_line.h"
@@ -71,17 +72,12 @@ std::string ListLine(FileSystem* fs, const std::string& path) {
 absl::Status VerifyOne(FileSystem* fs, const std::string& path, std::ostream& out) {
   ASSIGN_OR_RETURN(const LoadedCheckpoint loaded, LoadCheckpoint(fs, path));
   const Manifest& manifest = loaded.manifest();
-  const StateHashes hashes = HashState(loaded.tensors(), manifest.step, manifest.position, manifest.counters);
-  if (hashes.weights_sha256 != manifest.weights_sha256) {
-    return CheckpointError(absl::StrCat("weights_sha256 is ", hashes.weights_sha256, ", the manifest says ",
-                                        manifest.weights_sha256));
+  const auto named = StepOfName(path.substr(path.rfind('/') + 1));
+  if (named && *named != manifest.step) {
+    return CheckpointError(absl::StrCat("its manifest says step ", manifest.step));
   }
-  if (hashes.state_sha256 != manifest.state_sha256) {
-    return CheckpointError(
-        absl::StrCat("state_sha256 is ", hashes.state_sha256, ", the manifest says ", manifest.state_sha256));
-  }
-  out << path << ": ok, step " << manifest.step << ", " << manifest.tensors.size()
-      << " tensors, weights_sha256 " << manifest.weights_sha256 << "\n";
+  out << path << ": ok, step " << manifest.step << ", " << manifest.tensors.size() << " tensors in "
+      << manifest.files.size() << " files, weights_sha256 " << manifest.weights_sha256 << "\n";
   return absl::OkStatus();
 }
 
@@ -125,7 +121,8 @@ absl::Status VerifyCheckpointsAt(FileSystem* fs, absl::Span<const std::string> p
     const absl::Status status = VerifyOne(fs, path, out);
     if (status.ok()) continue;
     ++damaged;
-    out << path << ": DAMAGED: " << status.message() << "\n";
+    const std::string said = absl::StrCat("checkpoint ", path, ": ");
+    out << path << ": DAMAGED: " << absl::StripPrefix(status.message(), said) << "\n";
   }
   if (damaged == 0) return absl::OkStatus();
   return CheckpointError(absl::StrCat(damaged, " of ", found.size(), " checkpoints damaged"));
