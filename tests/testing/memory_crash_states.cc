@@ -15,6 +15,8 @@ namespace {
 
 using Node = MemoryFileSystem::Node;
 
+constexpr size_t kMostBlocks = 9;  // that a file is taken apart into: 2^10 ways at most
+
 // One thing that is not durable, and how many ways there are in which it may survive.
 struct Doubt {
   const Node* node = nullptr;
@@ -23,34 +25,31 @@ struct Doubt {
   size_t ways() const { return change >= 0 ? 2 : bytes.size(); }
 };
 
-// What may be found of a file: the bytes as they were synced, as they are now, cut off anywhere at a block,
-// of the new length with zeros from any block on, or with any one block missing (zero) or old or alone new.
+// What may be found of a file: the bytes as they were synced, or as they are now, or of any length that the
+// file passed through with any subset of its blocks there and the others old (or zero where there is no old
+// one); and torn blocks, of which half is there. A large file is taken in larger blocks.
 std::vector<std::string> SurvivingBytes(const Node& file, size_t block_bytes) {
   const std::string &old = file.synced_bytes, &now = file.bytes;
+  const size_t block = std::max(block_bytes, (now.size() + kMostBlocks - 1) / kMostBlocks);
   std::set<std::string> found;
-  const auto block_of = [&](const std::string& from, size_t at, size_t size) {
-    std::string block = at < from.size() ? from.substr(at, size) : "";
-    block.resize(size, '\0');
-    return block;
-  };
-  const size_t longest = std::max(old.size(), now.size());
-  for (size_t at = 0; at < longest; at += block_bytes) {
-    if (at >= file.shortest) found.insert(now.substr(0, std::min(at, now.size())));
-    if (at >= now.size()) continue;
-    const size_t size = std::min(block_bytes, now.size() - at);
-    std::string zeros = now, missing = now, stale = now, alone = old;
-    zeros.replace(at, std::string::npos, std::string(now.size() - at, '\0'));
-    missing.replace(at, size, std::string(size, '\0'));
-    stale.replace(at, size, block_of(old, at, size));
-    alone.resize(now.size(), '\0');
-    alone.replace(at, size, now.substr(at, size));
-    found.insert({zeros, missing, stale, alone});
-    // Half of a block: a torn sector.
-    found.insert(now.substr(0, at + size / 2));
+  for (size_t length = 0;; length = std::min(length + block, now.size())) {
+    const size_t blocks = (length + block - 1) / block;
+    for (uint64_t survives = 0; survives < uint64_t{1} << blocks; ++survives) {
+      std::string bytes = old.substr(0, std::min(old.size(), length));
+      bytes.resize(length, '\0');
+      for (size_t i = 0; i < blocks; ++i) {
+        if ((survives >> i & 1) == 0) continue;
+        const size_t size = std::min(block, length - i * block);
+        bytes.replace(i * block, size, now, i * block, size);
+      }
+      found.insert(std::move(bytes));
+    }
+    if (length == now.size()) break;
+    found.insert(now.substr(0, length + std::min(block, now.size() - length) / 2));
   }
   found.erase(old);
   found.erase(now);
-  // Of what was synced and is unchanged since nothing may be lost.
+  // Nothing is lost of what was synced and has not changed since.
   const size_t kept = file.shortest;
   std::vector<std::string> bytes = {old};
   for (const std::string& one : found) {

@@ -32,9 +32,9 @@ class MemoryFileSystem final : public FileSystem {
   std::unique_ptr<MemoryFileSystem> CutPower(uint64_t seed) const;
 
   // Calls `visit` with every disk that a power cut now may leave behind, each once, everything on it durable:
-  // any subset of the unsynced changes of each folder's names, and of each file with unsynced bytes the many
-  // ways in which blocks of `block_bytes` may be lost, zero, old or torn. Where those are more than `limit`,
-  // as many are drawn, beside the extremes; returns whether it was all.
+  // any subset of the unsynced changes of each folder's names, and of each file with unsynced bytes any length
+  // it passed through with any subset of its blocks (of `block_bytes`, or a ninth of the file) surviving. Where
+  // those are more than `limit`, as many are drawn, beside the extremes; returns whether it was all.
   bool ForEachCrashState(size_t block_bytes, size_t limit,
                          const std::function<void(MemoryFileSystem&)>& visit) const;
   // The same for two disks that hold the same, apart from what is durable.

@@ -1,5 +1,5 @@
 // Power cuts: a save is recorded, and every disk that a cut may leave behind at every moment of it is looked
-// at. LOCKSTEP_CRASH_STATES: the most states of one moment that are tried (default 300; the long test: more).
+// at. LOCKSTEP_CRASH_STATES: the most states of one moment that are tried (default 6000; the long test: more).
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -24,7 +24,7 @@ constexpr size_t kBlockBytes = 128;  // torn and lost in such pieces
 
 size_t StatesOfAMoment() {
   const char* given = std::getenv("LOCKSTEP_CRASH_STATES");
-  return given == nullptr ? 300 : static_cast<size_t>(std::atoll(given));
+  return given == nullptr ? 6000 : static_cast<size_t>(std::atoll(given));
 }
 
 std::unique_ptr<MemoryFileSystem> Disk(const std::vector<int64_t>& steps) {
