@@ -22,15 +22,15 @@ std::string SizeText(uint64_t size_bytes) {
   return absl::StrFormat("%.1f kB", size / 1e3);
 }
 
-// The checkpoint folders that `path` means, oldest first.
-absl::StatusOr<std::vector<std::string>> PathsAt(FileSystem* fs, const std::string& path) {
+// The checkpoint folders that `path` means, oldest first; with `incomplete`, also those without a manifest.
+absl::StatusOr<std::vector<std::string>> PathsAt(FileSystem* fs, const std::string& path, bool incomplete) {
   if (fs->Exists(JoinPath(path, kManifestName))) return std::vector<std::string>{path};
   if (path == "best" || absl::EndsWith(path, "/best")) {
     ASSIGN_OR_RETURN(const int64_t step, ReadBest(fs, ParentFolder(path)));
     return std::vector<std::string>{CheckpointPath(ParentFolder(path), step)};
   }
   for (const std::string& folder : {CheckpointsFolder(path), path}) {
-    const auto steps = ListCheckpoints(fs, folder);
+    const auto steps = incomplete ? ListCheckpointFolders(fs, folder) : ListCheckpoints(fs, folder);
     if (!steps.ok() || steps->empty()) continue;
     std::vector<std::string> paths;
     for (const int64_t step : *steps) paths.push_back(CheckpointPath(folder, step));
@@ -40,17 +40,17 @@ absl::StatusOr<std::vector<std::string>> PathsAt(FileSystem* fs, const std::stri
                                       " nor folders named step-*"));
 }
 
-absl::StatusOr<std::vector<std::string>> PathsAt(FileSystem* fs, absl::Span<const std::string> paths) {
+absl::StatusOr<std::vector<std::string>> AllPathsAt(FileSystem* fs, absl::Span<const std::string> paths) {
   std::vector<std::string> all;
   for (const std::string& path : paths) {
-    ASSIGN_OR_RETURN(const auto found, PathsAt(fs, path));
+    ASSIGN_OR_RETURN(const auto found, PathsAt(fs, path, /*incomplete=*/true));
     all.insert(all.end(), found.begin(), found.end());
   }
   return all;
 }
 
 absl::StatusOr<LoadedCheckpoint> LoadNewest(FileSystem* fs, const std::string& path) {
-  ASSIGN_OR_RETURN(const auto paths, PathsAt(fs, path));
+  ASSIGN_OR_RETURN(const auto paths, PathsAt(fs, path, /*incomplete=*/false));
   return LoadCheckpoint(fs, paths.back());
 }
 
@@ -107,7 +107,7 @@ FlatRecipe FlatCounters(const Counters& counters) {
 }  // namespace
 
 absl::Status ListCheckpointsAt(FileSystem* fs, absl::Span<const std::string> paths, std::ostream& out) {
-  ASSIGN_OR_RETURN(const auto found, PathsAt(fs, paths));
+  ASSIGN_OR_RETURN(const auto found, AllPathsAt(fs, paths));
   out << absl::StrFormat("%10s  %-20s  %5s  %9s  %10s  %s\n", "step", "written (UTC)", "ranks", "size",
                          "loss", "path");
   for (const std::string& path : found) out << ListLine(fs, path) << "\n";
@@ -115,7 +115,7 @@ absl::Status ListCheckpointsAt(FileSystem* fs, absl::Span<const std::string> pat
 }
 
 absl::Status VerifyCheckpointsAt(FileSystem* fs, absl::Span<const std::string> paths, std::ostream& out) {
-  ASSIGN_OR_RETURN(const auto found, PathsAt(fs, paths));
+  ASSIGN_OR_RETURN(const auto found, AllPathsAt(fs, paths));
   int damaged = 0;
   for (const std::string& path : found) {
     const absl::Status status = VerifyOne(fs, path, out);
