@@ -16,7 +16,7 @@ namespace lockstep::train {
 // `shard_bytes` (see ShardsFor) are the same on all ranks. Several ranks write only where all of them see
 // what rank 0 puts into the folder: where it is not shared, rank 0 writes alone, and says so in `log`.
 // Borrows the communicator, which must outlive the writer that the team is given to. Error: the
-// communicator's, and rank 0's disk, alike on all ranks.
+// communicator's.
 absl::StatusOr<SaveTeam> FormSaveTeam(comm::Communicator& communicator, FileSystem* fs,
                                       const std::string& run_folder, uint64_t state_bytes,
                                       int64_t shard_bytes, Logger* log);
