@@ -157,7 +157,8 @@ TEST_P(Team, LeavesNothingButTheCheckpoint) {
   ASSERT_TRUE(SaveByTeam({&fs}, GetParam(), state).status.ok());
   const auto folders = fs.List(kFolder).value();
   ASSERT_EQ(folders.size(), 1u);
-  for (const FileInfo& file : fs.List(CheckpointPath(kFolder, 5)).value()) {
+  const auto files = fs.List(CheckpointPath(kFolder, 5)).value();
+  for (const FileInfo& file : files) {
     EXPECT_TRUE(file.name == kManifestName || IsTensorFileName(file.name) || IsIndexName(file.name))
         << file.name;
   }
