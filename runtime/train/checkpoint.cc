@@ -9,6 +9,7 @@
 #include "absl/strings/strip.h"
 #include "runtime/core/hash.h"
 #include "runtime/train/checkpoint_folder.h"
+#include "runtime/train/checkpoint_parts.h"
 #include "runtime/train/weights_hash.h"
 
 namespace lockstep::train {
@@ -31,6 +32,23 @@ NamedTensor CounterTensor(const std::string& name, const CounterValue& value) {
     tensor.data = raw.data();
   }
   return tensor;
+}
+
+// Whether the file is of the manifest's own save: files of two checkpoints, each whole, make none together.
+absl::Status CheckOrigin(const Manifest& manifest, const std::string& name, const SafetensorsView& view) {
+  if (manifest.save_id.empty()) return absl::OkStatus();  // written before headers said it
+  const auto value = [&](const char* key) {
+    const auto found = view.metadata.find(key);
+    return found == view.metadata.end() ? "(none)" : found->second;
+  };
+  const std::string step = value(kStepMetadata), save = value(kSaveMetadata);
+  if (step != absl::StrCat(manifest.step)) {
+    return CheckpointError(absl::StrCat(name, " is of step ", step, ", the manifest of step ", manifest.step,
+                                        ": files of two checkpoints are mixed"));
+  }
+  if (save == manifest.save_id) return absl::OkStatus();
+  return CheckpointError(absl::StrCat(name, " is of the save ", save, ", the manifest of ", manifest.save_id,
+                                      ": files of two checkpoints of one step are mixed"));
 }
 
 // The manifest's word on one file against the file itself: sizes, header, and each tensor in both directions.
@@ -72,21 +90,86 @@ absl::Status CheckFile(const ManifestFile& entry, const SafetensorsFile& file,
   return absl::OkStatus();
 }
 
-absl::StatusOr<SafetensorsFile> OpenChecked(FileSystem* fs, const std::string& folder,
-                                            const ManifestFile& entry,
-                                            const std::map<std::string, const ManifestTensor*>& expected) {
+absl::Status CheckSize(FileSystem* fs, const std::string& folder, const ManifestFile& entry) {
   if (entry.name.empty() || absl::StrContains(entry.name, "/")) {
     return CheckpointError(absl::StrCat("the manifest names a file '", entry.name, "'"));
   }
-  const std::string path = JoinPath(folder, entry.name);
-  ASSIGN_OR_RETURN(const auto probe, fs->Open(path));
-  if (probe->size_bytes() != entry.size_bytes) {
-    return CheckpointError(absl::StrCat(entry.name, " has ", probe->size_bytes(),
-                                        " bytes; it was written with ", entry.size_bytes));
-  }
-  ASSIGN_OR_RETURN(SafetensorsFile file, SafetensorsFile::Open(fs, path, SafetensorsFile::Access::kRead));
+  ASSIGN_OR_RETURN(const auto probe, fs->Open(JoinPath(folder, entry.name)));
+  if (probe->size_bytes() == entry.size_bytes) return absl::OkStatus();
+  return CheckpointError(absl::StrCat(entry.name, " has ", probe->size_bytes(),
+                                      " bytes; it was written with ", entry.size_bytes));
+}
+
+absl::StatusOr<SafetensorsFile> OpenChecked(FileSystem* fs, const std::string& folder,
+                                            const Manifest& manifest, const ManifestFile& entry,
+                                            const std::map<std::string, const ManifestTensor*>& expected) {
+  ASSIGN_OR_RETURN(SafetensorsFile file,
+                   SafetensorsFile::Open(fs, JoinPath(folder, entry.name), SafetensorsFile::Access::kRead));
+  RETURN_IF_ERROR(CheckOrigin(manifest, entry.name, file.view()));
   RETURN_IF_ERROR(CheckFile(entry, file, expected));
   return file;
+}
+
+absl::Status CheckIndex(FileSystem* fs, const std::string& folder, const ManifestFile& entry) {
+  ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(fs, JoinPath(folder, entry.name)));
+  if (Crc32c(0, text.data(), text.size()) == entry.header_crc32c) return absl::OkStatus();
+  return CheckpointError(absl::StrCat(entry.name, " is damaged (its CRC-32C differs)"));
+}
+
+// Tensor files that the manifest does not name came from elsewhere.
+absl::Status CheckNoStrangers(FileSystem* fs, const std::string& folder, const Manifest& manifest) {
+  ASSIGN_OR_RETURN(const auto present, fs->List(folder));
+  for (const FileInfo& file : present) {
+    if (!IsTensorFileName(file.name) && !IsIndexName(file.name)) continue;
+    const bool named = std::any_of(manifest.files.begin(), manifest.files.end(),
+                                   [&](const ManifestFile& entry) { return entry.name == file.name; });
+    if (named) continue;
+    return CheckpointError(
+        absl::StrCat(file.name, " is not in the manifest: files of two checkpoints are mixed"));
+  }
+  return absl::OkStatus();
+}
+
+// The two hashes over everything, so that what each file's checksums cannot see is seen too.
+absl::Status CheckHashes(const Manifest& manifest, const TrainTensors& tensors) {
+  const StateHashes hashes = HashState(tensors, manifest.step, manifest.position, manifest.counters);
+  if (hashes.weights_sha256 != manifest.weights_sha256) {
+    return CheckpointError(absl::StrCat("weights_sha256 is ", hashes.weights_sha256, ", the manifest says ",
+                                        manifest.weights_sha256));
+  }
+  if (hashes.state_sha256 == manifest.state_sha256) return absl::OkStatus();
+  return CheckpointError(
+      absl::StrCat("state_sha256 is ", hashes.state_sha256, ", the manifest says ", manifest.state_sha256));
+}
+
+// Sorts the tensors of all files into what they are to the run.
+absl::Status SortByRole(const std::vector<SafetensorsFile>& files,
+                        const std::map<std::string, const ManifestTensor*>& expected, TrainTensors* tensors) {
+  std::map<std::string, NamedTensor> found;
+  for (const SafetensorsFile& file : files) {
+    for (const NamedTensor& tensor : file.view().tensors) found[tensor.name] = tensor;
+  }
+  for (const auto& [name, want] : expected) {
+    const auto at = found.find(name);
+    if (at == found.end()) return CheckpointError(absl::StrCat("tensor '", name, "' is in no file"));
+    NamedTensor tensor = at->second;
+    switch (want->role) {
+      case TensorRole::kParameter:
+        tensors->parameters.push_back(tensor);
+        break;
+      case TensorRole::kBuffer:
+        tensors->buffers.push_back(tensor);
+        break;
+      case TensorRole::kOptimizer:
+        tensors->optimizer.push_back(tensor);
+        break;
+      case TensorRole::kEma:
+        tensor.name = std::string(absl::StripPrefix(tensor.name, kEmaPrefix));
+        tensors->ema.push_back(tensor);
+        break;
+    }
+  }
+  return absl::OkStatus();
 }
 
 // Any trouble with a checkpoint is a checkpoint's trouble, whatever made it.
@@ -130,34 +213,18 @@ absl::StatusOr<LoadedCheckpoint> LoadCheckpoint(FileSystem* fs, const std::strin
     for (const ManifestTensor& tensor : loaded.manifest_.tensors) expected[tensor.name] = &tensor;
     if (expected.size() != loaded.manifest_.tensors.size())
       return CheckpointError("the manifest repeats a tensor");
+    RETURN_IF_ERROR(CheckNoStrangers(fs, path, loaded.manifest_));
     for (const ManifestFile& entry : loaded.manifest_.files) {
-      ASSIGN_OR_RETURN(SafetensorsFile file, OpenChecked(fs, path, entry, expected));
+      RETURN_IF_ERROR(CheckSize(fs, path, entry));
+      if (IsIndexName(entry.name)) {
+        RETURN_IF_ERROR(CheckIndex(fs, path, entry));
+        continue;
+      }
+      ASSIGN_OR_RETURN(SafetensorsFile file, OpenChecked(fs, path, loaded.manifest_, entry, expected));
       loaded.files_.push_back(std::move(file));
     }
-    std::map<std::string, NamedTensor> found;
-    for (const SafetensorsFile& file : loaded.files_) {
-      for (const NamedTensor& tensor : file.view().tensors) found[tensor.name] = tensor;
-    }
-    for (const auto& [name, want] : expected) {
-      const auto at = found.find(name);
-      if (at == found.end()) return CheckpointError(absl::StrCat("tensor '", name, "' is in no file"));
-      NamedTensor tensor = at->second;
-      switch (want->role) {
-        case TensorRole::kParameter:
-          loaded.tensors_.parameters.push_back(tensor);
-          break;
-        case TensorRole::kBuffer:
-          loaded.tensors_.buffers.push_back(tensor);
-          break;
-        case TensorRole::kOptimizer:
-          loaded.tensors_.optimizer.push_back(tensor);
-          break;
-        case TensorRole::kEma:
-          tensor.name = std::string(absl::StripPrefix(tensor.name, kEmaPrefix));
-          loaded.tensors_.ema.push_back(tensor);
-          break;
-      }
-    }
+    RETURN_IF_ERROR(SortByRole(loaded.files_, expected, &loaded.tensors_));
+    RETURN_IF_ERROR(CheckHashes(loaded.manifest_, loaded.tensors_));
     return absl::OkStatus();
   };
   absl::Status status = load();

@@ -3,6 +3,9 @@
 //   optimizer.safetensors  optimizer state; the EMA of parameter X is "ema.X"; what compression keeps is
 //                          "compression. ..." (compression/compression_state.h)
 //   manifest.textproto     what must be in them (manifest.h)
+// or, of a large state that several ranks wrote, model-00001-of-00003.safetensors and so on, with an index
+// model.safetensors.index.json (checkpoint_parts.h). Every tensor file's header names the step and the save
+// that it is of.
 // It is complete when it has that name and a manifest: writing happens in another folder that is renamed when
 // all of it is durable (checkpoint_writer.h).
 #ifndef LOCKSTEP_RUNTIME_TRAIN_CHECKPOINT_H_
@@ -24,6 +27,8 @@ namespace lockstep::train {
 inline constexpr char kManifestName[] = "manifest.textproto";
 inline constexpr char kModelName[] = "model.safetensors";
 inline constexpr char kOptimizerName[] = "optimizer.safetensors";
+inline constexpr char kStepMetadata[] = "lockstep.step";  // in a tensor file's header
+inline constexpr char kSaveMetadata[] = "lockstep.save";
 inline constexpr char kEmaPrefix[] = "ema.";
 inline constexpr char kCompressionPrefix[] = "compression.";  // of state that is no optimizer's
 
@@ -63,7 +68,9 @@ class LoadedCheckpoint {
   TrainTensors tensors_;
 };
 
-// Reads a checkpoint folder and checks sizes, headers, names, shapes and the CRC of every tensor.
+// Reads a checkpoint folder and checks every byte of it: sizes, headers, which save each file is of, names,
+// shapes, the CRC of every tensor, and weights_sha256 and state_sha256 over all. A folder that holds tensor
+// files which its manifest does not name is refused too: a reader without a manifest would mix them.
 // Error: CheckpointError naming file and tensor.
 absl::StatusOr<LoadedCheckpoint> LoadCheckpoint(FileSystem* fs, const std::string& path);
 

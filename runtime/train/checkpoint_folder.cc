@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "runtime/train/checkpoint.h"
+#include "runtime/train/checkpoint_parts.h"
 
 namespace lockstep::train {
 namespace {
@@ -17,16 +18,29 @@ constexpr char kReplacedPrefix[] = ".replaced-";
 constexpr char kSetAsidePrefix[] = "set-aside-";
 constexpr char kBestName[] = "best";
 constexpr size_t kStepDigits = 8;
+constexpr size_t kSaveIdDigits = 16;
 
 // Deletes the files that a checkpoint consists of, the manifest first, and the folder if that leaves it
 // empty. Files that are not ours stay, and the folder with them.
 absl::Status DeleteContents(FileSystem* fs, const std::string& path) {
-  for (const char* name : {kManifestName, kModelName, kOptimizerName}) {
-    const absl::Status status = fs->Delete(JoinPath(path, name));
+  const absl::Status manifest = fs->Delete(JoinPath(path, kManifestName));
+  if (!manifest.ok() && !absl::IsNotFound(manifest)) return manifest;
+  ASSIGN_OR_RETURN(const auto files, fs->List(path));
+  bool empty = true;
+  for (const FileInfo& file : files) {
+    if (file.is_folder || !IsCheckpointFileName(file.name)) {
+      empty = false;
+      continue;
+    }
+    const absl::Status status = fs->Delete(JoinPath(path, file.name));
     if (!status.ok() && !absl::IsNotFound(status)) return status;
   }
-  ASSIGN_OR_RETURN(const auto rest, fs->List(path));
-  return rest.empty() ? fs->Delete(path) : absl::OkStatus();
+  return empty ? fs->Delete(path) : absl::OkStatus();
+}
+
+bool IsSaveId(absl::string_view text) {
+  return text.size() == kSaveIdDigits &&
+         text.find_first_not_of("0123456789abcdef") == absl::string_view::npos;
 }
 
 // Steps of the folders named <prefix>step-N.
@@ -43,6 +57,22 @@ absl::StatusOr<std::vector<int64_t>> StepsNamed(FileSystem* fs, const std::strin
   }
   std::sort(steps.begin(), steps.end());
   return steps;
+}
+
+// Names of the folders of saves under way: <prefix>step-N or <prefix>step-N.<save id>.
+absl::StatusOr<std::vector<std::string>> TemporaryNames(FileSystem* fs, const std::string& folder) {
+  const auto files = fs->List(folder);
+  if (absl::IsNotFound(files.status())) return std::vector<std::string>();
+  RETURN_IF_ERROR(files.status());
+  std::vector<std::string> names;
+  for (const FileInfo& file : *files) {
+    absl::string_view name = file.name;
+    if (!file.is_folder || !absl::ConsumePrefix(&name, kTemporaryPrefix)) continue;
+    const size_t dot = name.find('.');
+    const bool ours = dot == name.npos || IsSaveId(name.substr(dot + 1));
+    if (ours && StepOfName(name.substr(0, dot))) names.push_back(file.name);
+  }
+  return names;
 }
 
 std::string Prefixed(const std::string& folder, absl::string_view prefix, int64_t step) {
@@ -66,8 +96,9 @@ std::string CheckpointsFolder(const std::string& run_folder) { return JoinPath(r
 std::string CheckpointPath(const std::string& checkpoints_folder, int64_t step) {
   return Prefixed(checkpoints_folder, "", step);
 }
-std::string TemporaryPath(const std::string& checkpoints_folder, int64_t step) {
-  return Prefixed(checkpoints_folder, kTemporaryPrefix, step);
+std::string TemporaryPath(const std::string& checkpoints_folder, int64_t step, absl::string_view save_id) {
+  return absl::StrCat(Prefixed(checkpoints_folder, kTemporaryPrefix, step), save_id.empty() ? "" : ".",
+                      save_id);
 }
 std::string ReplacedPath(const std::string& checkpoints_folder, int64_t step) {
   return Prefixed(checkpoints_folder, kReplacedPrefix, step);
@@ -100,10 +131,12 @@ absl::Status WriteBest(FileSystem* fs, const std::string& checkpoints_folder, in
 }
 
 absl::Status RemoveLeftovers(FileSystem* fs, const std::string& checkpoints_folder) {
-  ASSIGN_OR_RETURN(const auto unfinished, StepsNamed(fs, checkpoints_folder, kTemporaryPrefix));
-  for (const int64_t step : unfinished) {
-    RETURN_IF_ERROR(DeleteContents(fs, TemporaryPath(checkpoints_folder, step)));
+  ASSIGN_OR_RETURN(const auto unfinished, TemporaryNames(fs, checkpoints_folder));
+  for (const std::string& name : unfinished) {
+    RETURN_IF_ERROR(DeleteContents(fs, JoinPath(checkpoints_folder, name)));
   }
+  const std::string best = JoinPath(checkpoints_folder, absl::StrCat(kBestName, ".tmp"));
+  if (fs->Exists(best)) RETURN_IF_ERROR(fs->Delete(best));
   ASSIGN_OR_RETURN(const auto replaced, StepsNamed(fs, checkpoints_folder, kReplacedPrefix));
   // The renames must be durable before the old files go.
   if (!replaced.empty()) RETURN_IF_ERROR(fs->SyncFolder(checkpoints_folder));
@@ -116,8 +149,9 @@ absl::Status RemoveLeftovers(FileSystem* fs, const std::string& checkpoints_fold
   return absl::OkStatus();
 }
 
-absl::Status DeleteTemporary(FileSystem* fs, const std::string& checkpoints_folder, int64_t step) {
-  const std::string path = TemporaryPath(checkpoints_folder, step);
+absl::Status DeleteTemporary(FileSystem* fs, const std::string& checkpoints_folder, int64_t step,
+                             absl::string_view save_id) {
+  const std::string path = TemporaryPath(checkpoints_folder, step, save_id);
   return fs->Exists(path) ? DeleteContents(fs, path) : absl::OkStatus();
 }
 
@@ -153,7 +187,7 @@ absl::Status DeleteCheckpoint(FileSystem* fs, const std::string& checkpoints_fol
 }
 
 absl::StatusOr<std::vector<int64_t>> Prune(FileSystem* fs, const std::string& checkpoints_folder,
-                                           int keep_last, int64_t just_written) {
+                                           int keep_last, int64_t just_written, int64_t keep_every_steps) {
   ASSIGN_OR_RETURN(const auto steps, ListCheckpoints(fs, checkpoints_folder));
   const auto best = ReadBest(fs, checkpoints_folder);
   // Which one is the best cannot be read: deleting any might delete that.
@@ -161,7 +195,8 @@ absl::StatusOr<std::vector<int64_t>> Prune(FileSystem* fs, const std::string& ch
   std::vector<int64_t> deleted;
   const size_t kept = static_cast<size_t>(std::max(keep_last, 1));
   for (size_t i = 0; i + kept < steps.size(); ++i) {
-    if (steps[i] == just_written || (best.ok() && steps[i] == *best)) continue;
+    const bool milestone = keep_every_steps > 0 && steps[i] % keep_every_steps == 0;
+    if (milestone || steps[i] == just_written || (best.ok() && steps[i] == *best)) continue;
     RETURN_IF_ERROR(DeleteCheckpoint(fs, checkpoints_folder, steps[i]));
     deleted.push_back(steps[i]);
   }

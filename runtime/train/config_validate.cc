@@ -272,6 +272,8 @@ absl::Status CheckExecution(const ExecutionConfig& execution) {
   const CheckpointConfig& checkpoint = execution.checkpoint();
   RETURN_IF_ERROR(AtLeast("execution.checkpoint.every_steps", checkpoint.every_steps(), 0));
   RETURN_IF_ERROR(AtLeast("execution.checkpoint.every_minutes", checkpoint.every_minutes(), 0));
+  RETURN_IF_ERROR(AtLeast("execution.checkpoint.keep_every_steps", checkpoint.keep_every_steps(), 0));
+  RETURN_IF_ERROR(AtLeast("execution.checkpoint.shard_mib", checkpoint.shard_mib(), 0));
   return AtLeast("execution.checkpoint.keep_last", checkpoint.keep_last(), 1);
 }
 

@@ -74,6 +74,7 @@ CheckpointManifest ToProto(const Manifest& manifest) {
   message.set_probe_sha256(manifest.probe_sha256);
   message.set_weights_sha256(manifest.weights_sha256);
   message.set_state_sha256(manifest.state_sha256);
+  message.set_save_id(manifest.save_id);
   message.set_world_size(manifest.world_size);
   message.set_generation(manifest.generation);
   message.set_train_seconds(manifest.train_seconds);
@@ -135,6 +136,7 @@ absl::StatusOr<Manifest> FromProto(const CheckpointManifest& message) {
   manifest.probe_sha256 = message.probe_sha256();
   manifest.weights_sha256 = message.weights_sha256();
   manifest.state_sha256 = message.state_sha256();
+  manifest.save_id = message.save_id();
   manifest.world_size = message.world_size();
   manifest.generation = message.generation();
   manifest.train_seconds = message.train_seconds();

@@ -17,8 +17,11 @@
 
 namespace lockstep::train {
 
-// Grows when an older Lockstep could not read what a newer one writes.
-inline constexpr int kCheckpointFormatVersion = 1;
+// The newest format that this Lockstep reads. A checkpoint is written in the oldest that can say what it holds,
+// so that an older Lockstep reads it where it can.
+//   1: one file a kind of tensor.
+//   2: several, with an index file each as Hugging Face has it.
+inline constexpr int kCheckpointFormatVersion = 2;
 
 // What a tensor is to the run; decides its file and the hash it counts for.
 enum class TensorRole { kParameter, kBuffer, kOptimizer, kEma };
@@ -26,7 +29,7 @@ enum class TensorRole { kParameter, kBuffer, kOptimizer, kEma };
 struct ManifestFile {
   std::string name;  // within the checkpoint's folder
   uint64_t size_bytes = 0;
-  uint32_t header_crc32c = 0;  // of everything before the first tensor
+  uint32_t header_crc32c = 0;  // of everything before the first tensor; of an index, of all of it
 };
 
 struct ManifestTensor {
@@ -54,6 +57,7 @@ struct Manifest {
   std::string probe_sha256;
   std::string weights_sha256;  // of the parameters
   std::string state_sha256;    // of all tensors, step, position and counters
+  std::string save_id;         // of this save alone, in every tensor file's header; empty in old checkpoints
   Counters counters;           // part of the state: the same for any world size and any number of resumes
 
   // Labels: not part of the state's identity.

@@ -58,6 +58,7 @@ absl::Status Session::Prepare() {
   RETURN_IF_ERROR(Probe());
   RETURN_IF_ERROR(Resume());
   RETURN_IF_ERROR(AgreeOnStatus(*communicator_, OpenObservers()));
+  RETURN_IF_ERROR(OpenCheckpoints());
   if (folder_) folder_->ForgetResult(log_);  // how an earlier start ended says nothing about this one
   prepared_ = true;
   return absl::OkStatus();

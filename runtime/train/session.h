@@ -55,7 +55,8 @@ class Session {
   absl::Status Resume();             // state_ and counters_ from a checkpoint, if there is one
   absl::Status CheckLineage(const Manifest& manifest) const;
   absl::StatusOr<std::optional<LoadedCheckpoint>> ChooseCheckpoint() const;
-  absl::Status OpenObservers();  // on rank 0
+  absl::Status OpenObservers();    // on rank 0
+  absl::Status OpenCheckpoints();  // checkpoints_, on the ranks that write
   BannerFacts FactsForBanner() const;
   int ChooseThreads() const;
   Manifest ManifestTemplate() const;

@@ -193,25 +193,6 @@ absl::Status Session::OpenObservers() {
   if (options_.trace) {
     ASSIGN_OR_RETURN(trace_, Trace::Open(fs, paths.trace(), communicator_->rank()));
   }
-  CheckpointWriterOptions writer;
-  writer.fs = fs;
-  writer.folder = paths.checkpoints();
-  writer.keep_last = config_.execution().checkpoint().keep_last();
-  writer.on_done = [this](const SaveOutcome& outcome) {
-    if (!outcome.status.ok()) {
-      log_->Error(absl::StrCat("checkpoint of step ", outcome.step, " not saved: ", outcome.status.message(),
-                               "; training goes on, older checkpoints are whole"));
-    } else if (!outcome.after_commit.ok()) {
-      log_->Warning(
-          absl::StrCat("after the checkpoint of step ", outcome.step, ": ", outcome.after_commit.message()));
-    }
-  };
-  writer.before_commit = [this](int64_t) {
-    absl::Status status;
-    for (const auto& observer : observers_) status.Update(observer->Sync());
-    return status;
-  };
-  checkpoints_ = std::make_unique<CheckpointWriter>(std::move(writer));
   return absl::OkStatus();
 }
 
@@ -247,7 +228,7 @@ absl::StatusOr<TrainResult> Session::Train() {
 
 absl::StatusOr<TrainResult> Session::Finish(const LoopResult& loop) {
   absl::Status saved;
-  if (checkpoints_ != nullptr) {
+  if (communicator_->rank() == 0) {
     const SaveOutcome outcome = checkpoints_->Wait();
     if (outcome.step >= 0) {
       hashes_ = outcome.hashes;
@@ -256,6 +237,7 @@ absl::StatusOr<TrainResult> Session::Finish(const LoopResult& loop) {
     }
   }
   RETURN_IF_ERROR(AgreeOnStatus(*communicator_, saved));
+  if (communicator_->rank() != 0 && checkpoints_ != nullptr) checkpoints_->Abandon();  // rank 0 is done
   ASSIGN_OR_RETURN(
       const std::string hashes,
       BroadcastText(*communicator_, absl::StrCat(hashes_.weights_sha256, " ", hashes_.state_sha256)));

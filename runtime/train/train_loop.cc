@@ -206,6 +206,8 @@ bool TrainLoop::CheckpointDueBySteps() const {
 }
 
 bool TrainLoop::CheckpointDueByTime() const {
+  // Rank 0's clock counts; while its disk is still busy with the last one, the next can wait.
+  if (parts_.checkpoints != nullptr && parts_.checkpoints->busy()) return false;
   const double minutes = parts_.config->execution().checkpoint().every_minutes();
   return minutes > 0 && MonotonicSeconds() - last_checkpoint_ >= 60 * minutes;
 }

@@ -293,7 +293,7 @@ TEST_F(Resume, ACheckpointOfANewerFormatIsRefusedNotPassedOver) {
   const std::string name = "run/checkpoints/" + Checkpoints("run").back() + "/manifest.textproto";
   auto manifest = train::ParseManifest(work_.Read(name), name);
   ASSERT_TRUE(manifest.ok()) << manifest.status();
-  ++manifest->format_version;
+  manifest->format_version = train::kCheckpointFormatVersion + 1;
   std::ofstream(work_.Path(name)) << train::SerializeManifest(*manifest);
   const Ended refused = work_.Train(CommandFor("run", 2));
   EXPECT_EQ(refused.code, 5) << refused.output;

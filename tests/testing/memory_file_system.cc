@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_split.h"
+#include "tests/testing/memory_node.h"
 
 namespace lockstep::testing {
 namespace {
@@ -26,27 +27,6 @@ absl::Status NoSuch(const std::string& path) {
 }
 
 }  // namespace
-
-// A file or folder, apart from its names.
-struct MemoryFileSystem::Node {
-  bool is_folder = false;
-  std::string bytes, synced_bytes;                     // of a file
-  size_t shortest = 0;                                 // that the file has been since it was synced
-  std::map<std::string, NodePtr> names, synced_names;  // of a folder
-  std::vector<Change> unsynced;                        // to the folder's names, in order
-};
-
-// One change of a folder's names: `set` appears (or is replaced) as `node`, `removed` vanishes. Either may be
-// empty.
-struct MemoryFileSystem::Change {
-  std::string set, removed;
-  NodePtr node;
-
-  void ApplyTo(std::map<std::string, NodePtr>* names) const {
-    if (!removed.empty()) names->erase(removed);
-    if (!set.empty()) (*names)[set] = node;
-  }
-};
 
 class MemoryFileSystem::File final : public WritableFile {
  public:

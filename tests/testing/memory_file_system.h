@@ -6,6 +6,7 @@
 #ifndef LOCKSTEP_TESTS_TESTING_MEMORY_FILE_SYSTEM_H_
 #define LOCKSTEP_TESTS_TESTING_MEMORY_FILE_SYSTEM_H_
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -30,6 +31,15 @@ class MemoryFileSystem final : public FileSystem {
   // grew.
   std::unique_ptr<MemoryFileSystem> CutPower(uint64_t seed) const;
 
+  // Calls `visit` with every disk that a power cut now may leave behind, each once, everything on it durable:
+  // any subset of the unsynced changes of each folder's names, and of each file with unsynced bytes any length
+  // it passed through with any subset of its blocks (of `block_bytes`, or a ninth of the file) surviving. Where
+  // those are more than `limit`, as many are drawn, beside the extremes; returns whether it was all.
+  bool ForEachCrashState(size_t block_bytes, size_t limit,
+                         const std::function<void(MemoryFileSystem&)>& visit) const;
+  // The same for two disks that hold the same, apart from what is durable.
+  std::string Fingerprint() const;
+
   absl::StatusOr<std::unique_ptr<WritableFile>> Create(const std::string& path) override;
   absl::StatusOr<std::unique_ptr<WritableFile>> OpenForAppend(const std::string& path) override;
   absl::StatusOr<std::unique_ptr<ReadableFile>> Open(const std::string& path) override;
@@ -43,14 +53,15 @@ class MemoryFileSystem final : public FileSystem {
   absl::Status SyncFolder(const std::string& folder) override;
   absl::StatusOr<std::unique_ptr<FileLock>> Lock(const std::string& path) override;
 
- private:
-  struct Node;
+ public:
+  struct Node;  // memory_node.h
   struct Change;
+  using NodePtr = std::shared_ptr<Node>;
+
+ private:
   class File;
   class Contents;
   class Held;
-  using NodePtr = std::shared_ptr<Node>;
-
   NodePtr Find(const std::string& path) const;
   absl::StatusOr<NodePtr> FindFolder(const std::string& path) const;
   absl::StatusOr<NodePtr> OpenForWriting(const std::string& path, bool exclusive);

@@ -69,6 +69,23 @@ TEST_F(CheckpointTest, LoadsWhatWasSaved) {
   EXPECT_EQ(hashes.state_sha256, state.hashes().state_sha256);
 }
 
+// As Lockstep wrote them before saves had ids: no id in the manifest, none in the headers.
+TEST_F(CheckpointTest, LoadsOnesWithoutASaveId) {
+  const SampleState state(3);
+  const std::string path = CheckpointPath("run/checkpoints", 3);
+  ASSERT_TRUE(fs_.CreateFolders(path).ok());
+  Manifest manifest = state.manifest;
+  manifest.format_version = 1;
+  manifest.weights_sha256 = state.hashes().weights_sha256;
+  manifest.state_sha256 = state.hashes().state_sha256;
+  for (const CheckpointPart& part : DivideState(state.tensors, 1)) {
+    ASSERT_TRUE(WritePart(&fs_, path, part, &manifest).ok());
+  }
+  EXPECT_EQ(Read(FileOf(3, kModelName)).find(kSaveMetadata), std::string::npos);
+  Write(FileOf(3, kManifestName), SerializeManifest(manifest));
+  EXPECT_EQ(Found(), 3);
+}
+
 TEST_F(CheckpointTest, NewestIsFoundAndNothingRejected) {
   const auto found = FindCheckpoint(&fs_, "run");
   ASSERT_TRUE(found.ok());

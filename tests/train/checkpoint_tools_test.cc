@@ -48,6 +48,13 @@ TEST_F(CheckpointToolsTest, ADamagedManifestIsListedAsSuch) {
   EXPECT_THAT(out_.str(), HasSubstr("step-00000002  damaged"));
 }
 
+TEST_F(CheckpointToolsTest, AFolderWithoutItsManifestIsListedAndDamaged) {
+  ASSERT_TRUE(fs_.Delete("run/checkpoints/step-00000002/manifest.textproto").ok());
+  ASSERT_TRUE(ListCheckpointsAt(&fs_, {"run"}, out_).ok());
+  EXPECT_THAT(out_.str(), HasSubstr("step-00000002  damaged"));
+  EXPECT_EQ(ExitCodeOf(VerifyCheckpointsAt(&fs_, {"run"}, out_)), 5);
+}
+
 TEST_F(CheckpointToolsTest, VerifyPassesWhatIsWhole) {
   EXPECT_TRUE(VerifyCheckpointsAt(&fs_, {"run", "run/checkpoints/best"}, out_).ok());
   EXPECT_THAT(out_.str(), HasSubstr(SampleState(2).hashes().weights_sha256));
