@@ -170,6 +170,7 @@ absl::Status Feed::Start(const FeedOptions& options, const std::vector<std::stri
     }
     places_.push_back(static_cast<int>(found - known.begin()));
   }
+  leases_.clear();  // of an earlier start: they go back to the prefetcher that made them
   leases_.resize(options.threads);
   eval_batches_.resize(options.threads);
   data::PrefetcherOptions prefetcher;

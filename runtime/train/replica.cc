@@ -150,23 +150,28 @@ void Replica::Fail(const absl::Status& status) {
   reducer_->Cancel();
 }
 
-absl::Status Replica::FindNonFinite(const ModelState& state, uint64_t dropout_key, const FetchBatch& fetch) {
-  graph::LaneResult result;
+absl::StatusOr<Replica::NonFinite> Replica::FindNonFinite(const ModelState& state, uint64_t dropout_key,
+                                                          const FetchBatch& fetch) {
+  NonFinite result;
+  graph::LaneResult sums;
   LaneBatch batch;
   AlignedBuffer<float> gradient(parameter_elements_ + program_->state_layout().total_elements);
-  absl::Status found;
-  for (int lane = owned_.begin; lane < owned_.end && found.ok(); ++lane) {
-    for (int micro = 0; micro < options_.accumulate && found.ok(); ++micro) {
+  for (int lane = owned_.begin; lane < owned_.end; ++lane) {
+    for (int micro = 0; micro < options_.accumulate; ++micro) {
       RETURN_IF_ERROR(fetch(lane, micro, 0, &batch));
       graph::LaneArgs args = Arguments(state, dropout_key, batch, gradient.data());
       args.check_finite = true;
+      absl::Status found;
       team_->Run([&](int thread) {
-        if (thread == 0) found = runners_[0]->Run(args, &result);
+        if (thread == 0) found = runners_[0]->Run(args, &sums);
       });
-      if (!found.ok()) found = Annotate(found, absl::StrCat("lane ", lane, ", micro-batch ", micro));
+      if (found.ok()) continue;
+      result.lanes.push_back(lane);
+      result.first.Update(Annotate(found, absl::StrCat("lane ", lane, ", micro-batch ", micro)));
+      break;
     }
   }
-  return found;
+  return result;
 }
 
 }  // namespace lockstep::train

@@ -56,11 +56,16 @@ class Replica {
   };
 
   // Forward and backward of all lanes, and the reduction. On an error of this rank the communicator is
-  // aborted, so that peers do not wait; an error of a peer comes back as the communicator's. With
-  // `check_finite` nothing is reduced: the lanes run with every tensor looked at, and the error names the
-  // first that is not finite.
+  // aborted, so that peers do not wait; an error of a peer comes back as the communicator's.
   absl::StatusOr<Gradient> Step(const ModelState& state, uint64_t dropout_key, const FetchBatch& fetch);
-  absl::Status FindNonFinite(const ModelState& state, uint64_t dropout_key, const FetchBatch& fetch);
+
+  struct NonFinite {
+    std::vector<int> lanes;  // of this rank's, those with a number that is not finite
+    absl::Status first;      // names the first such tensor of the first of them; OK: there is none
+  };
+  // Runs this rank's lanes once more with every tensor looked at; nothing is reduced. Error: of fetching.
+  absl::StatusOr<NonFinite> FindNonFinite(const ModelState& state, uint64_t dropout_key,
+                                          const FetchBatch& fetch);
 
   const graph::LaneProgram& program() const { return *program_; }
   comm::LaneRange owned() const { return owned_; }

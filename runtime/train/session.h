@@ -14,6 +14,7 @@
 #include "runtime/train/compression/compressor.h"
 #include "runtime/train/evaluator.h"
 #include "runtime/train/feed.h"
+#include "runtime/train/integrity.h"
 #include "runtime/train/lane_team.h"
 #include "runtime/train/model_state.h"
 #include "runtime/train/observer.h"
@@ -56,6 +57,8 @@ class Session {
   absl::Status CheckLineage(const Manifest& manifest) const;
   absl::StatusOr<std::optional<LoadedCheckpoint>> ChooseCheckpoint() const;
   absl::Status OpenObservers();  // on rank 0
+  absl::Status GoBack();         // after a divergence: to the newest checkpoint, which all agreed on
+  absl::StatusOr<FoundCheckpoint> FindAgreedCheckpoint() const;
   BannerFacts FactsForBanner() const;
   int ChooseThreads() const;
   Manifest ManifestTemplate() const;
@@ -86,11 +89,15 @@ class Session {
   double earlier_seconds_ = 0;  // trained before this process
   double last_loss_ = 0;        // as the checkpoint had it
   StateHashes hashes_;          // of the newest checkpoint
+  bool going_back_ = false;
+  int64_t began_at_ = -1;   // step of the checkpoint that this process began from; -1: from none
+  std::string began_from_;  // its path, on rank 0
 
   std::vector<std::unique_ptr<Observer>> observers_;
   std::unique_ptr<Logger> logger_beside_;
   std::unique_ptr<Trace> trace_;
   std::unique_ptr<CheckpointWriter> checkpoints_;
+  std::unique_ptr<Integrity> integrity_;
 };
 
 }  // namespace lockstep::train

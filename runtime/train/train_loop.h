@@ -18,6 +18,8 @@
 #include "runtime/train/checkpoint_writer.h"
 #include "runtime/train/evaluator.h"
 #include "runtime/train/feed.h"
+#include "runtime/train/guard.h"
+#include "runtime/train/integrity.h"
 #include "runtime/train/model_state.h"
 #include "runtime/train/observer.h"
 #include "runtime/train/optimizer.h"
@@ -31,9 +33,10 @@ namespace lockstep::train {
 // it is part of a checkpoint and of state_sha256.
 struct RunCounters {
   int64_t step = 0;           // steps committed
-  int64_t skipped_steps = 0;  // of those, updates left out because a gradient was not finite
+  int64_t skipped_steps = 0;  // of those, updates that the guard left out
   int64_t best_step = -1;     // of the best validation; -1: none yet
   double best_metric = 0;
+  GuardState guard;
 
   Counters ToManifest() const;  // all but the step, which has a field of its own
   static RunCounters FromManifest(const Manifest& manifest);
@@ -50,6 +53,7 @@ struct LoopParts {
   Optimizer* optimizer = nullptr;
   ModelState* state = nullptr;
   Feed* feed = nullptr;
+  Integrity* integrity = nullptr;  // null: states are not compared
   CheckpointWriter* checkpoints = nullptr;
   Trace* trace = nullptr;
   Logger* log = nullptr;
@@ -67,7 +71,8 @@ struct LoopPlan {
 
 // How the loop ended. `eval` is the last validation.
 struct LoopResult {
-  int signal = 0;  // 0: it reached its stop
+  int signal = 0;         // 0: it reached its stop
+  bool diverged = false;  // the ranks' states differ (parts.integrity says how); nothing of it was saved
   double loss = 0;
   double train_seconds = 0;  // of this process
   int64_t steps_here = 0;    // of this process
@@ -87,9 +92,17 @@ class TrainLoop {
   };
 
   absl::Status Step(Verdict* verdict);
-  absl::Status Commit(const Replica::Gradient& gradient, const Verdict& verdict, double loss, double scale,
+  // Lanes, reduction and vote, and the norm of the sum of gradients. Done again while ranks hold different
+  // sums, where they compare them.
+  absl::StatusOr<Replica::Gradient> ReduceAndVote(Verdict* verdict, double* norm, double* comm_seconds);
+  absl::Status Commit(const Replica::Gradient& gradient, const Verdict& verdict, double norm,
                       StepMetrics* metrics);
-  absl::Status HandleNonFinite(double loss, double norm);
+  // train_loop_checks.cc
+  absl::Status ActOn(const GuardDecision& decision, const Verdict& verdict, StepMetrics* metrics);
+  absl::Status StopForNonFinite(const std::string& what);
+  std::string WhereNotFinite(const Verdict& verdict) const;
+  absl::Status CompareStates();
+  void FlipForTests(absl::string_view point, absl::Span<float> memory);
   void UpdateStates(const Replica::Gradient& gradient);
   absl::Status Evaluate(bool scheduled);
   bool EvaluationDue() const;
