@@ -59,6 +59,9 @@ class FaultPoints {
   void SetRank(int rank) { rank_.store(rank, std::memory_order_relaxed); }
   void SetStep(int64_t step) { step_.store(step, std::memory_order_relaxed); }
 
+  // For callers that would have to make up the name of their place.
+  bool armed() const { return left_.load(std::memory_order_relaxed) != 0; }
+
   // The code has come to `point`. OK, unless the action `error` waits here: then an UnavailableError that
   // names the fault, for the caller to treat as what can fail at this place.
   absl::Status Reach(absl::string_view point) { return Reach(point, {}); }

@@ -111,6 +111,13 @@ absl::Status Replica::RunLane(int lane, int thread, const ModelState& state, uin
       reducer_->BucketDone(lane, thread, bucket_of_last_parameter_[entry]);
   };
   *sums = graph::LaneResult();
+  WorkMarks::Scope mark(options_.marks, {options_.marks != nullptr ? options_.marks->step() : 0, lane,
+                                         WorkStage::kLane, /*item=*/0});
+  const std::function<void()> on_operator = [this, &mark] {
+    communicator_->NoteProgress();
+    mark.Advance();
+  };
+  RETURN_IF_ERROR(ReachLane(lane));
   graph::LaneResult result;
   LaneBatch batch;
   for (int micro = 0; micro < options_.accumulate; ++micro) {
@@ -119,6 +126,7 @@ absl::Status Replica::RunLane(int lane, int thread, const ModelState& state, uin
     args.accumulate = slot.accumulate || micro > 0;
     if (micro + 1 == options_.accumulate) args.on_gradient_ready = &on_ready;
     args.cancelled = &failed_;
+    args.on_operator_done = &on_operator;
     RETURN_IF_ERROR(runners_[thread]->Run(args, &result));
     AddTo(result, sums);
   }
@@ -127,6 +135,11 @@ absl::Status Replica::RunLane(int lane, int thread, const ModelState& state, uin
     reducer_->BucketDone(lane, thread, static_cast<int>(buckets.size()) - 1);
   }
   return absl::OkStatus();
+}
+
+absl::Status Replica::ReachLane(int lane) {
+  if (options_.faults == nullptr || !options_.faults->armed()) return absl::OkStatus();
+  return options_.faults->Reach(absl::StrCat("lane.", lane));
 }
 
 graph::LaneArgs Replica::Arguments(const ModelState& state, uint64_t dropout_key, const LaneBatch& batch,

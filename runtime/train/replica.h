@@ -12,12 +12,14 @@
 
 #include "comm/communicator.h"
 #include "comm/plan/lane_tree.h"
+#include "runtime/core/fault_points.h"
 #include "runtime/core/status.h"
 #include "runtime/graph/lane_program.h"
 #include "runtime/train/compression/compressor.h"
 #include "runtime/train/gradient_reducer.h"
 #include "runtime/train/lane_team.h"
 #include "runtime/train/model_state.h"
+#include "runtime/train/work_marks.h"
 
 namespace lockstep::train {
 
@@ -38,6 +40,8 @@ struct ReplicaOptions {
   std::string algorithm;                // of the communicator
   comm::Wire wire = comm::Wire::kFull;  // what gradients are rounded to on their way
   Compressor* compressor = nullptr;     // borrowed; takes the place of the all-reduce; UNORDERED only
+  WorkMarks* marks = nullptr;           // borrowed; lanes in progress are marked here
+  FaultPoints* faults = nullptr;        // borrowed; the points "lane.0", "lane.1", ...
 };
 
 // For the loop's thread. Lane programs are pure: nothing but the reduced gradient leaves a step.
@@ -79,6 +83,7 @@ class Replica {
                        const FetchBatch& fetch, graph::LaneResult* sums);
   graph::LaneArgs Arguments(const ModelState& state, uint64_t dropout_key, const LaneBatch& batch,
                             float* gradient) const;
+  absl::Status ReachLane(int lane);
   int NextLane(int thread, int previous);
   void Fail(const absl::Status& status);
 

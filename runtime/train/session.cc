@@ -54,6 +54,8 @@ absl::Status Session::Prepare() {
   RETURN_IF_ERROR(AgreeOnStatus(*communicator_, ready));
   RETURN_IF_ERROR(AgreeOnRun());
   RETURN_IF_ERROR(AgreeOnStatus(*communicator_, CheckMemory()));
+  RETURN_IF_ERROR(AgreeOnStatus(*communicator_, CheckPoison()));
+  OpenMarks();
   RETURN_IF_ERROR(AgreeOnStatus(*communicator_, MakeReplica()));
   RETURN_IF_ERROR(Probe());
   RETURN_IF_ERROR(Resume());
@@ -215,6 +217,8 @@ absl::Status Session::MakeReplica() {
                                   static_cast<int64_t>(train_program_->state_layout().total_elements),
                                   config_.seed(), *communicator_));
   replica.compressor = compressor_.get();
+  replica.marks = marks_.get();
+  replica.faults = options_.faults;
   ASSIGN_OR_RETURN(replica_, Replica::Create(train_program_, communicator_.get(), team_.get(), replica));
   optimizer_ = std::make_unique<Optimizer>(config_.optimizer(), config_.has_ema() ? &config_.ema() : nullptr,
                                            state_->layout());

@@ -51,6 +51,8 @@ class Session {
   absl::Status OpenFolder();         // folder_ on rank 0
   absl::Status AgreeOnRun();         // same build, recipe and data on every rank
   absl::Status CheckMemory() const;  // what MakeReplica will allocate fits this machine
+  absl::Status CheckPoison();        // on rank 0: no work kills again whoever takes it on
+  void OpenMarks();                  // marks_
   absl::Status MakeReplica();        // team_, state_, replica_, ...
   absl::Status Probe();              // same bits on every rank
   absl::Status Resume();             // state_ and counters_ from a checkpoint, if there is one
@@ -71,6 +73,7 @@ class Session {
   Logger* log_;       // options_.log, or the one beside the progress line
   std::string recipe_text_, recipe_hash_, probe_hash_;
 
+  std::unique_ptr<WorkMarks> marks_;  // null where the run folder cannot hold them
   std::unique_ptr<Feed> feed_;
   std::shared_ptr<const graph::LaneProgram> train_program_, eval_program_;
   LoopPlan plan_;

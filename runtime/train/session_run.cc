@@ -231,6 +231,7 @@ LoopParts Session::PartsForLoop() {
   parts.optimizer = optimizer_.get();
   parts.state = state_.get();
   parts.feed = feed_.get();
+  parts.marks = marks_.get();
   parts.integrity = integrity_.get();
   parts.checkpoints = checkpoints_.get();
   parts.trace = trace_.get();

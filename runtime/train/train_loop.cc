@@ -59,7 +59,7 @@ absl::StatusOr<LoopResult> TrainLoop::Run() {
   while (counters_->step < plan_.stop && result_.signal == 0) {
     Verdict verdict;
     RETURN_IF_ERROR(Step(&verdict));
-    if (parts_.integrity != nullptr && parts_.integrity->Due(counters_->step))
+    if (!result_.diverged && parts_.integrity != nullptr && parts_.integrity->Due(counters_->step))
       RETURN_IF_ERROR(CompareStates());
     if (result_.diverged) break;
     if (EvaluationDue()) RETURN_IF_ERROR(Evaluate(/*scheduled=*/true));
@@ -84,6 +84,7 @@ absl::Status TrainLoop::Step(Verdict* verdict) {
   const int64_t step = counters_->step;
   const double begin = MonotonicSeconds();
   if (parts_.faults != nullptr) parts_.faults->SetStep(step + 1);
+  if (parts_.marks != nullptr) parts_.marks->SetStep(step + 1);
   RETURN_IF_ERROR(ReachFault(parts_.faults, "step.begin"));
   TraceSpan whole(parts_.trace, "step", step + 1);
   StepMetrics metrics;
@@ -91,6 +92,7 @@ absl::Status TrainLoop::Step(Verdict* verdict) {
   ASSIGN_OR_RETURN(const Replica::Gradient gradient, ReduceAndVote(verdict, &norm, &metrics.comm_seconds));
   metrics.loss = verdict->sums.loss.sum / verdict->sums.loss.weight;
   RETURN_IF_ERROR(Commit(gradient, *verdict, norm, &metrics));
+  if (result_.diverged) return absl::OkStatus();
 
   const int64_t batch = parts_.config->global_batch();
   metrics.step = counters_->step;
@@ -151,6 +153,7 @@ absl::Status TrainLoop::Commit(const Replica::Gradient& gradient, const Verdict&
   GuardState guard = counters_->guard;
   const GuardDecision decision = Judge(parts_.config->numerics(), metrics->loss, metrics->grad_norm, &guard);
   if (!decision.reason.empty()) RETURN_IF_ERROR(ActOn(decision, verdict, metrics));
+  if (result_.diverged) return absl::OkStatus();
   if (decision.action == GuardDecision::Action::kApply) {
     parts_.optimizer->Update(*parts_.team, gradient.values,
                              scale * parts_.optimizer->ClipFactor(metrics->grad_norm), metrics->lr,

@@ -26,6 +26,7 @@
 #include "runtime/train/replica.h"
 #include "runtime/train/step_vote.h"
 #include "runtime/train/trace.h"
+#include "runtime/train/work_marks.h"
 
 namespace lockstep::train {
 
@@ -53,6 +54,7 @@ struct LoopParts {
   Optimizer* optimizer = nullptr;
   ModelState* state = nullptr;
   Feed* feed = nullptr;
+  WorkMarks* marks = nullptr;      // null: nobody learns what this rank worked on
   Integrity* integrity = nullptr;  // null: states are not compared
   CheckpointWriter* checkpoints = nullptr;
   Trace* trace = nullptr;

@@ -17,6 +17,9 @@ absl::Status TrainLoop::ActOn(const GuardDecision& decision, const Verdict& verd
   const bool nonfinite = decision.reason == "nonfinite";
   std::string what = absl::StrCat("step ", counters_->step + 1, ": ", decision.message);
   if (decision.action == Action::kStop) {
+    // Memory that failed makes wild numbers, too; then the run goes back instead.
+    if (parts_.integrity != nullptr && parts_.integrity->enabled()) RETURN_IF_ERROR(CompareStates());
+    if (result_.diverged) return absl::OkStatus();
     if (nonfinite) return StopForNonFinite(what);
     return NumericsError(absl::StrCat(what, "; stopped before the update of this step"));
   }
