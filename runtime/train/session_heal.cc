@@ -1,6 +1,9 @@
 // What a run does about failures that have been: work that killed its rank, and ranks whose states differ.
 #include <unistd.h>
 
+#include <algorithm>
+#include <string>
+
 #include "absl/strings/str_cat.h"
 #include "runtime/train/agreement.h"
 #include "runtime/train/checkpoint.h"
@@ -18,19 +21,21 @@ absl::Status Session::CheckPoison() {
     return absl::OkStatus();
   }
   if (poison->empty() || !config_.execution().stop_on_poison()) return absl::OkStatus();
-  const WorkMark& first = poison->front();
-  const std::string where =
-      absl::StrCat("step ", first.step, ", lane ", first.lane,
-                   first.stage == WorkStage::kDecode ? ", while reading a record"
-                                                     : absl::StrCat(", after ", first.item, " operators"));
+  constexpr size_t kShown = 4;
+  std::string places;
+  for (size_t i = 0; i < std::min(kShown, poison->size()); ++i) {
+    const WorkMark& mark = (*poison)[i];
+    absl::StrAppend(
+        &places, "\n  step ", mark.step, ", lane ", mark.lane,
+        mark.stage == WorkStage::kDecode ? ", reading" : absl::StrCat(", ", mark.item, " operators done, of"),
+        " ", feed_->DescribeRecords(mark));
+  }
   return DataError(absl::StrCat(
-      "twice in a row a rank died at the same place: ", where, ". Records: ", feed_->DescribeRecords(first),
-      poison->size() > 1 ? absl::StrCat(" (and at ", poison->size() - 1,
-                                        " other places, where it may have been ", "killed for that)")
-                         : "",
-      ". All deaths are in ", paths.deaths(),
-      ". Take the record out or mend what dies of it; starting again tries once more "
-      "(execution.stop_on_poison: false tries for ever)"));
+      "twice in a row ranks died at the same place:", places,
+      poison->size() > kShown ? absl::StrCat("\n  and at ", poison->size() - kShown, " more") : "",
+      "\nAll deaths are in ", paths.deaths(),
+      ". Take the records out, or mend what dies of them; starting again tries once more, and "
+      "execution.stop_on_poison: false tries for ever"));
 }
 
 void Session::OpenMarks() {
