@@ -38,7 +38,9 @@ struct Command {
 Command RankEnvironment(int rank, int size, int meeting, const std::string& job) {
   Command environment;
   for (char** entry = environ; *entry != nullptr; ++entry) {
-    if (!absl::StartsWith(*entry, "LOCKSTEP_")) environment.strings.push_back(*entry);
+    const bool of_a_launcher =
+        absl::StartsWith(*entry, "LOCKSTEP_") && !absl::StartsWith(*entry, "LOCKSTEP_FAULTS=");
+    if (!of_a_launcher) environment.strings.push_back(*entry);
   }
   for (const auto& [name, value] : {std::pair<const char*, std::string>{"LOCKSTEP_RANK", absl::StrCat(rank)},
                                     {"LOCKSTEP_SIZE", absl::StrCat(size)},

@@ -161,6 +161,7 @@ RunConfig ResolveConfig(RunConfig config) {
   config.mutable_numerics();
   config.mutable_execution()->mutable_comm();
   config.mutable_execution()->mutable_checkpoint();
+  config.mutable_execution()->mutable_integrity();
   if (config.data().has_text() && !config.data().text().has_stride()) {
     config.mutable_data()->mutable_text()->set_stride(config.data().text().length());
   }

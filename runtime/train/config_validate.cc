@@ -224,6 +224,21 @@ absl::Status CheckWorld(const RunConfig& config, int world_size) {
                                   " or more (which changes the result)"));
 }
 
+// ---- Numerics
+
+absl::Status CheckOutliers(const std::string& path, const OutlierGuard& guard) {
+  RETURN_IF_ERROR(Above(path + ".threshold", guard.threshold(), 0));
+  RETURN_IF_ERROR(AtLeast(path + ".window", guard.window(), 2));
+  return AtLeast(path + ".warmup", guard.warmup(), 2);
+}
+
+absl::Status CheckNumerics(const NumericsConfig& numerics) {
+  RETURN_IF_ERROR(AtLeast("numerics.max_skips_in_a_row", numerics.max_skips_in_a_row(), 0));
+  if (numerics.has_loss()) RETURN_IF_ERROR(CheckOutliers("numerics.loss", numerics.loss()));
+  if (numerics.has_grad_norm()) RETURN_IF_ERROR(CheckOutliers("numerics.grad_norm", numerics.grad_norm()));
+  return absl::OkStatus();
+}
+
 // ---- Compression
 
 // Why error feedback and REPRODUCIBLE exclude each other.
@@ -269,6 +284,8 @@ absl::Status CheckExecution(const ExecutionConfig& execution) {
   RETURN_IF_ERROR(FromTo("execution.read_ahead_steps", execution.read_ahead_steps(), 1, 4096));
   RETURN_IF_ERROR(Above("execution.comm.deadline_seconds", execution.comm().deadline_seconds(), 0));
   RETURN_IF_ERROR(FromTo("execution.comm.bucket_kib", execution.comm().bucket_kib(), 1, 1 << 21));
+  RETURN_IF_ERROR(AtLeast("execution.integrity.every_steps", execution.integrity().every_steps(), 0));
+  RETURN_IF_ERROR(AtLeast("execution.integrity.max_heals", execution.integrity().max_heals(), 0));
   const CheckpointConfig& checkpoint = execution.checkpoint();
   RETURN_IF_ERROR(AtLeast("execution.checkpoint.every_steps", checkpoint.every_steps(), 0));
   RETURN_IF_ERROR(AtLeast("execution.checkpoint.every_minutes", checkpoint.every_minutes(), 0));
@@ -290,6 +307,7 @@ absl::Status ValidateConfig(const RunConfig& config, int world_size) {
   if (config.precision() != FP32) return NotBuilt("precision", Precision_Name(config.precision()), "FP32");
   if (config.has_ema()) RETURN_IF_ERROR(FromTo("ema.decay", config.ema().decay(), 0, 1));
   RETURN_IF_ERROR(CheckCompression(config));
+  RETURN_IF_ERROR(CheckNumerics(config.numerics()));
   RETURN_IF_ERROR(CheckExecution(config.execution()));
   return CheckWorld(config, world_size);
 }

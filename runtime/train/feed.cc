@@ -140,8 +140,9 @@ absl::StatusOr<std::unique_ptr<Feed>> Feed::Open(const RunConfig& config, const 
   const auto kind = data.order() == SEQUENTIAL ? data::OrderKind::kSequential : data::OrderKind::kShuffle;
   const data::BatchPlan plan{config.global_batch(), config.lanes(), config.accumulate()};
   RETURN_IF_ERROR(plan.Check());
+  feed->marked_ = std::make_shared<MarkedSource>(source, plan);
   feed->batcher_ =
-      std::make_shared<data::Batcher>(source, data::Order(kind, config.seed(), facts.records), plan);
+      std::make_shared<data::Batcher>(feed->marked_, data::Order(kind, config.seed(), facts.records), plan);
   if (!config.has_eval()) return feed;
 
   ASSIGN_OR_RETURN(auto held_out, feed->OpenSource(config, data.eval(), /*augment=*/false, config_path, fs));
@@ -170,6 +171,7 @@ absl::Status Feed::Start(const FeedOptions& options, const std::vector<std::stri
     }
     places_.push_back(static_cast<int>(found - known.begin()));
   }
+  leases_.clear();  // of an earlier start: they go back to the prefetcher that made them
   leases_.resize(options.threads);
   eval_batches_.resize(options.threads);
   data::PrefetcherOptions prefetcher;
@@ -193,6 +195,26 @@ double Feed::TakeWaitSeconds() {
 void Feed::RecordIds(int64_t step, std::vector<int64_t>* ids) const {
   ids->resize(batcher_->plan().global_batch);
   batcher_->SamplesOfStep(step, absl::MakeSpan(*ids));
+}
+
+std::string Feed::DescribeRecords(const WorkMark& mark) const {
+  constexpr int64_t kShown = 16;
+  const data::BatchPlan& plan = batcher_->plan();
+  std::vector<int64_t> ids;
+  RecordIds(mark.step - 1, &ids);
+  const int64_t of_lane = plan.global_batch / plan.lanes;
+  int64_t begin = mark.lane * of_lane, end = begin + of_lane;
+  if (mark.stage == WorkStage::kDecode) {  // just the one in hand
+    begin = mark.item % plan.global_batch;
+    end = begin + 1;
+  }
+  if (mark.step < 1 || begin < 0 || end > static_cast<int64_t>(ids.size())) return "no records of this run";
+  std::string text;
+  for (int64_t i = begin; i < std::min(end, begin + kShown); ++i) {
+    absl::StrAppend(&text, i == begin ? "" : "; ", batcher_->source().Describe(ids[i]));
+  }
+  if (end - begin > kShown) absl::StrAppend(&text, " and ", end - begin - kShown, " more");
+  return text;
 }
 
 absl::Status Feed::FetchEval(int64_t chunk, int thread, LaneBatch* out) {

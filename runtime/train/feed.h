@@ -15,7 +15,9 @@
 #include "runtime/data/batcher.h"
 #include "runtime/data/prefetcher.h"
 #include "runtime/nn/data_spec.h"
+#include "runtime/train/marked_source.h"
 #include "runtime/train/replica.h"
+#include "runtime/train/work_marks.h"
 
 namespace lockstep::train {
 
@@ -57,6 +59,11 @@ class Feed {
   // The records of a step in position order.
   void RecordIds(int64_t step, std::vector<int64_t>* ids) const;
 
+  // From now on, whatever is decoded for training is marked while it is. Borrowed; null ends it.
+  void SetMarks(WorkMarks* marks) { marked_->SetMarks(marks); }
+  // For people: the records that `mark` is about, by file and number ("a.tfrecord, record 12; ...").
+  std::string DescribeRecords(const WorkMark& mark) const;
+
   // Validation: chunks of a micro-batch; the last one is filled up with samples of weight 0.
   int64_t eval_chunks() const { return eval_plan_.chunks(); }
   absl::Status FetchEval(int64_t chunk, int thread, LaneBatch* out);
@@ -71,6 +78,7 @@ class Feed {
   void Hand(const data::Batch& batch, LaneBatch* out) const;
 
   DataFacts facts_;
+  std::shared_ptr<MarkedSource> marked_;  // what batcher_ reads
   std::shared_ptr<const data::Batcher> batcher_, eval_batcher_;
   data::EvalPlan eval_plan_;
   std::unique_ptr<data::Prefetcher> prefetcher_;

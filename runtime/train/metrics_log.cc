@@ -22,6 +22,8 @@ std::string StepLine(const StepMetrics& metrics) {
   line.Number("samples_per_second", metrics.samples_per_second).Number("step_seconds", metrics.step_seconds);
   line.Number("comm_seconds", metrics.comm_seconds).Number("data_wait_seconds", metrics.data_wait_seconds);
   line.Integer("world_size", metrics.world_size).Integer("generation", metrics.generation);
+  if (!metrics.skipped.empty()) line.String("skipped", metrics.skipped);
+  if (!metrics.warned.empty()) line.String("warned", metrics.warned);
   return line.Text();
 }
 

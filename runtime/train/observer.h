@@ -27,6 +27,9 @@ struct StepMetrics {
   double data_wait_seconds = 0;  // waited for records
   int world_size = 1;
   int64_t generation = 0;
+  std::string
+      skipped;         // why the update was left out: "nonfinite", "loss_z", "grad_norm_z"; empty: it was not
+  std::string warned;  // likewise, of a step that was applied all the same
 };
 
 // One validation, after `step` steps. Values in the order to be shown: ("loss", 0.12), ("accuracy", 0.98).

@@ -5,6 +5,7 @@
 
 #include "kernels/optimizer.h"
 #include "runtime/core/names.h"
+#include "runtime/train/integrity.h"
 
 namespace lockstep::train {
 namespace {
@@ -48,18 +49,32 @@ Optimizer::Optimizer(const OptimizerConfig& config, const EmaConfig* ema,
 }
 
 double Optimizer::Norm(LaneTeam& team, const float* gradient, double scale) {
+  chunk_checksums_.resize(keep_checksum_ ? chunks_.size() : 0);
   ForEach(team, chunks_, [&](const Chunk& chunk) {
     const size_t sums = (chunk.elements + kernels::kNormChunk - 1) / kernels::kNormChunk;
     kernels::ChunkSumsOfSquares({gradient + chunk.offset, chunk.elements},
                                 absl::MakeSpan(norm_sums_).subspan(chunk.first_sum, sums));
+    if (keep_checksum_)
+      chunk_checksums_[&chunk - chunks_.data()] = PieceChecksum({gradient + chunk.offset, chunk.elements});
   });
-  std::vector<double> parameter_sums;
+  checksum_ = 0;
+  for (const uint32_t checksum : chunk_checksums_) checksum_ = MixHash(checksum_, checksum);
+  parameter_sums_.clear();
   size_t begin = 0;
   for (const size_t end : sums_end_) {
-    parameter_sums.push_back(kernels::TreeSum(absl::MakeSpan(norm_sums_).subspan(begin, end - begin)));
+    parameter_sums_.push_back(kernels::TreeSum(absl::MakeSpan(norm_sums_).subspan(begin, end - begin)));
     begin = end;
   }
-  return std::sqrt(kernels::TreeSum(absl::MakeSpan(parameter_sums))) * scale;
+  std::vector<double> sums = parameter_sums_;
+  return std::sqrt(kernels::TreeSum(absl::MakeSpan(sums))) * scale;
+}
+
+std::vector<int> Optimizer::NonFiniteParameters() const {
+  std::vector<int> found;
+  for (size_t i = 0; i < parameter_sums_.size(); ++i) {
+    if (!std::isfinite(parameter_sums_[i])) found.push_back(static_cast<int>(i));
+  }
+  return found;
 }
 
 double Optimizer::ClipFactor(double norm) const {

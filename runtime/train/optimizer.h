@@ -30,6 +30,14 @@ class Optimizer {
   // (kernels/optimizer.h), then over the parameters, in double; so it does not depend on threads. Not finite
   // exactly when some element is not, or when a chunk's squares overflow.
   double Norm(LaneTeam& team, const float* gradient, double scale);
+  // Of the gradient that Norm saw last: the parameters (indices of the layout) with elements that are not
+  // finite; found by their sums of squares, without another look at the gradient.
+  std::vector<int> NonFiniteParameters() const;
+  // With `on`, Norm also makes a checksum of the gradient, piece by piece while it is in the cache.
+  void KeepChecksum(bool on) { keep_checksum_ = on; }
+  uint64_t checksum() const {
+    return checksum_;
+  }  // of the gradient that Norm saw last; 0 without KeepChecksum
 
   // The factor that clipping puts on a gradient of norm `norm`: min(1, clip_norm / (norm + 1e-6)), as
   // torch.nn.utils.clip_grad_norm_; 1 without clipping.
@@ -60,6 +68,10 @@ class Optimizer {
   std::vector<Chunk> chunks_;
   std::vector<size_t> sums_end_;  // by parameter: where its norm chunks end in norm_sums_
   std::vector<double> norm_sums_;
+  std::vector<double> parameter_sums_;  // of squares, by parameter
+  bool keep_checksum_ = false;
+  std::vector<uint32_t> chunk_checksums_;  // by chunk
+  uint64_t checksum_ = 0;
 };
 
 }  // namespace lockstep::train

@@ -111,6 +111,13 @@ absl::Status Replica::RunLane(int lane, int thread, const ModelState& state, uin
       reducer_->BucketDone(lane, thread, bucket_of_last_parameter_[entry]);
   };
   *sums = graph::LaneResult();
+  WorkMarks::Scope mark(options_.marks, {options_.marks != nullptr ? options_.marks->step() : 0, lane,
+                                         WorkStage::kLane, /*item=*/0});
+  const std::function<void()> on_operator = [this, &mark] {
+    communicator_->NoteProgress();
+    mark.Advance();
+  };
+  RETURN_IF_ERROR(ReachLane(lane));
   graph::LaneResult result;
   LaneBatch batch;
   for (int micro = 0; micro < options_.accumulate; ++micro) {
@@ -119,6 +126,7 @@ absl::Status Replica::RunLane(int lane, int thread, const ModelState& state, uin
     args.accumulate = slot.accumulate || micro > 0;
     if (micro + 1 == options_.accumulate) args.on_gradient_ready = &on_ready;
     args.cancelled = &failed_;
+    args.on_operator_done = &on_operator;
     RETURN_IF_ERROR(runners_[thread]->Run(args, &result));
     AddTo(result, sums);
   }
@@ -127,6 +135,11 @@ absl::Status Replica::RunLane(int lane, int thread, const ModelState& state, uin
     reducer_->BucketDone(lane, thread, static_cast<int>(buckets.size()) - 1);
   }
   return absl::OkStatus();
+}
+
+absl::Status Replica::ReachLane(int lane) {
+  if (options_.faults == nullptr || !options_.faults->armed()) return absl::OkStatus();
+  return options_.faults->Reach(absl::StrCat("lane.", lane));
 }
 
 graph::LaneArgs Replica::Arguments(const ModelState& state, uint64_t dropout_key, const LaneBatch& batch,
@@ -150,23 +163,28 @@ void Replica::Fail(const absl::Status& status) {
   reducer_->Cancel();
 }
 
-absl::Status Replica::FindNonFinite(const ModelState& state, uint64_t dropout_key, const FetchBatch& fetch) {
-  graph::LaneResult result;
+absl::StatusOr<Replica::NonFinite> Replica::FindNonFinite(const ModelState& state, uint64_t dropout_key,
+                                                          const FetchBatch& fetch) {
+  NonFinite result;
+  graph::LaneResult sums;
   LaneBatch batch;
   AlignedBuffer<float> gradient(parameter_elements_ + program_->state_layout().total_elements);
-  absl::Status found;
-  for (int lane = owned_.begin; lane < owned_.end && found.ok(); ++lane) {
-    for (int micro = 0; micro < options_.accumulate && found.ok(); ++micro) {
+  for (int lane = owned_.begin; lane < owned_.end; ++lane) {
+    for (int micro = 0; micro < options_.accumulate; ++micro) {
       RETURN_IF_ERROR(fetch(lane, micro, 0, &batch));
       graph::LaneArgs args = Arguments(state, dropout_key, batch, gradient.data());
       args.check_finite = true;
+      absl::Status found;
       team_->Run([&](int thread) {
-        if (thread == 0) found = runners_[0]->Run(args, &result);
+        if (thread == 0) found = runners_[0]->Run(args, &sums);
       });
-      if (!found.ok()) found = Annotate(found, absl::StrCat("lane ", lane, ", micro-batch ", micro));
+      if (found.ok()) continue;
+      result.lanes.push_back(lane);
+      result.first.Update(Annotate(found, absl::StrCat("lane ", lane, ", micro-batch ", micro)));
+      break;
     }
   }
-  return found;
+  return result;
 }
 
 }  // namespace lockstep::train

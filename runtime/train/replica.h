@@ -12,12 +12,14 @@
 
 #include "comm/communicator.h"
 #include "comm/plan/lane_tree.h"
+#include "runtime/core/fault_points.h"
 #include "runtime/core/status.h"
 #include "runtime/graph/lane_program.h"
 #include "runtime/train/compression/compressor.h"
 #include "runtime/train/gradient_reducer.h"
 #include "runtime/train/lane_team.h"
 #include "runtime/train/model_state.h"
+#include "runtime/train/work_marks.h"
 
 namespace lockstep::train {
 
@@ -38,6 +40,8 @@ struct ReplicaOptions {
   std::string algorithm;                // of the communicator
   comm::Wire wire = comm::Wire::kFull;  // what gradients are rounded to on their way
   Compressor* compressor = nullptr;     // borrowed; takes the place of the all-reduce; UNORDERED only
+  WorkMarks* marks = nullptr;           // borrowed; lanes in progress are marked here
+  FaultPoints* faults = nullptr;        // borrowed; the points "lane.0", "lane.1", ...
 };
 
 // For the loop's thread. Lane programs are pure: nothing but the reduced gradient leaves a step.
@@ -56,11 +60,16 @@ class Replica {
   };
 
   // Forward and backward of all lanes, and the reduction. On an error of this rank the communicator is
-  // aborted, so that peers do not wait; an error of a peer comes back as the communicator's. With
-  // `check_finite` nothing is reduced: the lanes run with every tensor looked at, and the error names the
-  // first that is not finite.
+  // aborted, so that peers do not wait; an error of a peer comes back as the communicator's.
   absl::StatusOr<Gradient> Step(const ModelState& state, uint64_t dropout_key, const FetchBatch& fetch);
-  absl::Status FindNonFinite(const ModelState& state, uint64_t dropout_key, const FetchBatch& fetch);
+
+  struct NonFinite {
+    std::vector<int> lanes;  // of this rank's, those with a number that is not finite
+    absl::Status first;      // names the first such tensor of the first of them; OK: there is none
+  };
+  // Runs this rank's lanes once more with every tensor looked at; nothing is reduced. Error: of fetching.
+  absl::StatusOr<NonFinite> FindNonFinite(const ModelState& state, uint64_t dropout_key,
+                                          const FetchBatch& fetch);
 
   const graph::LaneProgram& program() const { return *program_; }
   comm::LaneRange owned() const { return owned_; }
@@ -74,6 +83,7 @@ class Replica {
                        const FetchBatch& fetch, graph::LaneResult* sums);
   graph::LaneArgs Arguments(const ModelState& state, uint64_t dropout_key, const LaneBatch& batch,
                             float* gradient) const;
+  absl::Status ReachLane(int lane);
   int NextLane(int thread, int previous);
   void Fail(const absl::Status& status);
 

@@ -19,7 +19,7 @@ struct RunResult {
   double loss = 0;                                   // of the last step
   std::vector<std::pair<std::string, double>> eval;  // the last validation; may be empty
   std::string weights_sha256, state_sha256;
-  int64_t skipped_steps = 0;      // of `steps`, those whose update was left out (numerics.on_nonfinite: SKIP)
+  int64_t skipped_steps = 0;      // of `steps`, those whose update the guard left out (numerics)
   int64_t samples = 0;            // consumed, over all resumes
   double samples_per_second = 0;  // of this process's steps
   double seconds = 0;             // training, over all resumes

@@ -21,6 +21,9 @@ struct RunPaths {
   std::string metrics() const { return JoinPath(folder, "metrics.jsonl"); }
   std::string ledger() const { return JoinPath(folder, "ledger.jsonl"); }
   std::string result() const { return JoinPath(folder, "result.json"); }
+  std::string integrity() const { return JoinPath(folder, "integrity.jsonl"); }
+  std::string attempts() const { return JoinPath(folder, "attempts"); }
+  std::string deaths() const { return JoinPath(folder, "attempts.jsonl"); }
   std::string trace() const { return JoinPath(folder, "trace.json"); }
   std::string checkpoints() const { return JoinPath(folder, "checkpoints"); }
   std::string events() const { return JoinPath(folder, "events"); }

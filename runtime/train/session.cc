@@ -54,6 +54,8 @@ absl::Status Session::Prepare() {
   RETURN_IF_ERROR(AgreeOnStatus(*communicator_, ready));
   RETURN_IF_ERROR(AgreeOnRun());
   RETURN_IF_ERROR(AgreeOnStatus(*communicator_, CheckMemory()));
+  RETURN_IF_ERROR(AgreeOnStatus(*communicator_, CheckPoison()));
+  OpenMarks();
   RETURN_IF_ERROR(AgreeOnStatus(*communicator_, MakeReplica()));
   RETURN_IF_ERROR(Probe());
   RETURN_IF_ERROR(Resume());
@@ -139,14 +141,19 @@ absl::Status Session::AgreeOnRun() {
   const DataFacts& facts = feed_->facts();
   // Of `execution`, what cuts the collectives: they must be the same on all ranks.
   const CommConfig& comm = config_.execution().comm();
-  return comm::CheckAgreement(*communicator_, {{"recipe", recipe_hash_},
-                                               {"execution.comm.bucket_kib", absl::StrCat(comm.bucket_kib())},
-                                               {"execution.comm.algorithm", comm.algorithm()},
-                                               {"training data", facts.fingerprint},
-                                               {"validation data", facts.eval_fingerprint},
-                                               {"--steps", absl::StrCat(plan_.stop)},
-                                               {"--ledger", absl::StrCat(options_.ledger)},
-                                               {"--out", options_.out}});
+  const IntegrityConfig& integrity = config_.execution().integrity();
+  return comm::CheckAgreement(
+      *communicator_,
+      {{"recipe", recipe_hash_},
+       {"execution.comm.bucket_kib", absl::StrCat(comm.bucket_kib())},
+       {"execution.comm.algorithm", comm.algorithm()},
+       {"execution.integrity",
+        absl::StrCat(integrity.every_steps(), " ", integrity.check_reductions(), " ", integrity.max_heals())},
+       {"training data", facts.fingerprint},
+       {"validation data", facts.eval_fingerprint},
+       {"--steps", absl::StrCat(plan_.stop)},
+       {"--ledger", absl::StrCat(options_.ledger)},
+       {"--out", options_.out}});
 }
 
 int Session::ChooseThreads() const {
@@ -212,9 +219,12 @@ absl::Status Session::MakeReplica() {
                                   static_cast<int64_t>(train_program_->state_layout().total_elements),
                                   config_.seed(), *communicator_));
   replica.compressor = compressor_.get();
+  replica.marks = marks_.get();
+  replica.faults = options_.faults;
   ASSIGN_OR_RETURN(replica_, Replica::Create(train_program_, communicator_.get(), team_.get(), replica));
   optimizer_ = std::make_unique<Optimizer>(config_.optimizer(), config_.has_ema() ? &config_.ema() : nullptr,
                                            state_->layout());
+  optimizer_->KeepChecksum(communicator_->size() > 1 && config_.execution().integrity().check_reductions());
   if (config_.has_eval()) {
     evaluator_ = std::make_unique<Evaluator>(eval_program_, communicator_.get(), team_.get());
   }

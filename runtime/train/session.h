@@ -14,6 +14,7 @@
 #include "runtime/train/compression/compressor.h"
 #include "runtime/train/evaluator.h"
 #include "runtime/train/feed.h"
+#include "runtime/train/integrity.h"
 #include "runtime/train/lane_team.h"
 #include "runtime/train/model_state.h"
 #include "runtime/train/observer.h"
@@ -50,6 +51,8 @@ class Session {
   absl::Status OpenFolder();         // folder_ on rank 0
   absl::Status AgreeOnRun();         // same build, recipe and data on every rank
   absl::Status CheckMemory() const;  // what MakeReplica will allocate fits this machine
+  absl::Status CheckPoison();        // on rank 0: no work kills again whoever takes it on
+  void OpenMarks();                  // marks_
   absl::Status MakeReplica();        // team_, state_, replica_, ...
   absl::Status Probe();              // same bits on every rank
   absl::Status Resume();             // state_ and counters_ from a checkpoint, if there is one
@@ -57,6 +60,8 @@ class Session {
   absl::StatusOr<std::optional<LoadedCheckpoint>> ChooseCheckpoint() const;
   absl::Status OpenObservers();    // on rank 0
   absl::Status OpenCheckpoints();  // checkpoints_, on the ranks that write
+  absl::Status GoBack();         // after a divergence: to the newest checkpoint, which all agreed on
+  absl::StatusOr<FoundCheckpoint> FindAgreedCheckpoint() const;
   BannerFacts FactsForBanner() const;
   int ChooseThreads() const;
   Manifest ManifestTemplate() const;
@@ -69,6 +74,7 @@ class Session {
   Logger* log_;       // options_.log, or the one beside the progress line
   std::string recipe_text_, recipe_hash_, probe_hash_;
 
+  std::unique_ptr<WorkMarks> marks_;  // null where the run folder cannot hold them
   std::unique_ptr<Feed> feed_;
   std::shared_ptr<const graph::LaneProgram> train_program_, eval_program_;
   LoopPlan plan_;
@@ -87,11 +93,15 @@ class Session {
   double earlier_seconds_ = 0;  // trained before this process
   double last_loss_ = 0;        // as the checkpoint had it
   StateHashes hashes_;          // of the newest checkpoint
+  bool going_back_ = false;
+  int64_t began_at_ = -1;   // step of the checkpoint that this process began from; -1: from none
+  std::string began_from_;  // its path, on rank 0
 
   std::vector<std::unique_ptr<Observer>> observers_;
   std::unique_ptr<Logger> logger_beside_;
   std::unique_ptr<Trace> trace_;
   std::unique_ptr<CheckpointWriter> checkpoints_;
+  std::unique_ptr<Integrity> integrity_;
 };
 
 }  // namespace lockstep::train

@@ -31,12 +31,12 @@ namespace {
 std::string Pack(const RunCounters& counters, double loss, const StateHashes& hashes) {
   return absl::StrCat(absl::StrJoin({counters.step, counters.skipped_steps, counters.best_step}, " "), " ",
                       absl::StrFormat("%a %a", counters.best_metric, loss), " ", hashes.weights_sha256, " ",
-                      hashes.state_sha256);
+                      hashes.state_sha256, " ", counters.guard.ToText());
 }
 
 bool Unpack(const std::string& text, RunCounters* counters, double* loss, StateHashes* hashes) {
   const std::vector<std::string> words = absl::StrSplit(text, ' ');
-  if (words.size() != 7) return false;
+  if (words.size() != 8 || !GuardState::FromText(words[7], &counters->guard)) return false;
   counters->best_metric = std::strtod(words[3].c_str(), nullptr);
   *loss = std::strtod(words[4].c_str(), nullptr);
   *hashes = {words[5], words[6]};
@@ -49,16 +49,17 @@ bool Unpack(const std::string& text, RunCounters* counters, double* loss, StateH
 
 absl::StatusOr<std::optional<LoadedCheckpoint>> Session::ChooseCheckpoint() const {
   FileSystem* fs = options_.file_system;
-  if (options_.resume == ResumeMode::kNever) {
+  if (!going_back_ && options_.resume == ResumeMode::kNever) {
     ASSIGN_OR_RETURN(const auto steps, ListCheckpoints(fs, folder_->paths().checkpoints()));
     if (steps.empty()) return std::nullopt;
     return ConfigError(absl::StrCat("--resume never: ", options_.out,
                                     " holds checkpoints, the newest of step ", steps.back(),
                                     "; choose another --out, or --resume auto to go on"));
   }
-  const bool named = options_.resume == ResumeMode::kPath;
-  ASSIGN_OR_RETURN(FoundCheckpoint found,
-                   named ? ResolveCheckpoint(fs, options_.resume_path) : FindCheckpoint(fs, options_.out));
+  const bool named = !going_back_ && options_.resume == ResumeMode::kPath;
+  ASSIGN_OR_RETURN(FoundCheckpoint found, going_back_ ? FindAgreedCheckpoint()
+                                          : named     ? ResolveCheckpoint(fs, options_.resume_path)
+                                                      : FindCheckpoint(fs, options_.out));
   for (const RejectedCheckpoint& rejected : found.rejected) {
     log_->Warning(absl::StrCat("passing over ", rejected.path, ": ", rejected.reason));
   }
@@ -116,6 +117,10 @@ absl::Status Session::Resume() {
         hashes_ = {manifest.weights_sha256, manifest.state_sha256};
         const auto loss = manifest.metrics.find("loss");
         if (loss != manifest.metrics.end()) last_loss_ = loss->second;
+        if (!going_back_) {
+          began_at_ = counters_.step;
+          began_from_ = checkpoint->path();
+        }
         log_->Info(absl::StrCat("resuming after step ", counters_.step, " from ", checkpoint->path()));
       } else if (!config_.init_from().empty()) {
         ASSIGN_OR_RETURN(const std::string path,
@@ -190,7 +195,7 @@ absl::Status Session::OpenObservers() {
     ASSIGN_OR_RETURN(auto events, OpenEventLog(fs, paths.events(), counters_.step, log_));
     observers_.push_back(std::move(events));
   }
-  if (options_.trace) {
+  if (options_.trace && trace_ == nullptr) {
     ASSIGN_OR_RETURN(trace_, Trace::Open(fs, paths.trace(), communicator_->rank()));
   }
   return absl::OkStatus();
@@ -207,21 +212,35 @@ LoopParts Session::PartsForLoop() {
   parts.optimizer = optimizer_.get();
   parts.state = state_.get();
   parts.feed = feed_.get();
+  parts.marks = marks_.get();
+  parts.integrity = integrity_.get();
   parts.checkpoints = checkpoints_.get();
   parts.trace = trace_.get();
   parts.log = log_;
   for (const auto& observer : observers_) parts.observers.push_back(observer.get());
   parts.ledger = options_.ledger;
   parts.stop_signal = options_.stop_signal;
+  parts.faults = options_.faults;
   parts.manifest = ManifestTemplate();
   return parts;
 }
 
 absl::StatusOr<TrainResult> Session::Train() {
-  TrainLoop loop(PartsForLoop(), plan_, &counters_);
-  absl::StatusOr<LoopResult> ended = loop.Run();
-  for (const auto& observer : observers_) observer->OnEnd();
-  RETURN_IF_ERROR(ended.status());
+  integrity_ = std::make_unique<Integrity>(config_.execution().integrity(), communicator_.get(),
+                                           config_.lanes(), options_.file_system,
+                                           folder_ ? folder_->paths().integrity() : std::string());
+  absl::StatusOr<LoopResult> ended;
+  double seconds_before = 0;
+  while (true) {
+    TrainLoop loop(PartsForLoop(), plan_, &counters_);
+    ended = loop.Run();
+    for (const auto& observer : observers_) observer->OnEnd();
+    RETURN_IF_ERROR(ended.status());
+    if (!ended->diverged) break;
+    seconds_before += ended->train_seconds;
+    RETURN_IF_ERROR(GoBack());
+  }
+  ended->train_seconds += seconds_before;
   if (ended->steps_here == 0) ended->loss = last_loss_;
   return Finish(*ended);
 }

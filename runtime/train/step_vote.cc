@@ -11,7 +11,9 @@ absl::StatusOr<Verdict> Vote(comm::Communicator& communicator, int lanes, int me
   // Each lane's numbers have a place of their own that only its owner fills, so the sum over ranks is exact.
   const size_t per_lane = 2 + 2 * static_cast<size_t>(metrics);
   const size_t flags = per_lane * lanes;
-  std::vector<double> votes(flags + 1 + communicator.size(), 0.0);
+  const size_t ranks = communicator.size();
+  const size_t checksums = flags + 1 + ranks;  // as halves of 32 bits, which a double holds exactly
+  std::vector<double> votes(checksums + 2 * ranks, 0.0);
   const comm::LaneRange owned = comm::LanesOfRank(communicator.rank(), communicator.size(), lanes);
   for (int lane = owned.begin; lane < owned.end; ++lane) {
     const graph::LaneResult& result = ballot.lanes[lane - owned.begin];
@@ -25,6 +27,8 @@ absl::StatusOr<Verdict> Vote(comm::Communicator& communicator, int lanes, int me
   }
   if (communicator.rank() == 0) votes[flags] = ballot.checkpoint_due;
   votes[flags + 1 + communicator.rank()] = ballot.signal;
+  votes[checksums + 2 * communicator.rank()] = static_cast<double>(ballot.checksum >> 32);
+  votes[checksums + 2 * communicator.rank() + 1] = static_cast<double>(ballot.checksum & 0xffffffffu);
 
   const comm::Buffer buffer = comm::BufferOf(absl::MakeSpan(votes));
   RETURN_IF_ERROR(communicator.AllReduce(buffer, buffer, comm::ReduceOp::kSum));
@@ -33,6 +37,7 @@ absl::StatusOr<Verdict> Vote(comm::Communicator& communicator, int lanes, int me
   verdict.sums.metrics.resize(metrics);
   for (int lane = 0; lane < lanes; ++lane) {
     const double* in = &votes[per_lane * lane];
+    verdict.lane_losses.push_back(in[0]);
     verdict.sums.loss.sum += in[0];
     verdict.sums.loss.weight += in[1];
     for (int m = 0; m < metrics; ++m) {
@@ -41,7 +46,11 @@ absl::StatusOr<Verdict> Vote(comm::Communicator& communicator, int lanes, int me
     }
   }
   verdict.checkpoint_due = votes[flags] != 0;
-  verdict.signal = static_cast<int>(*std::max_element(votes.begin() + flags + 1, votes.end()));
+  verdict.signal = static_cast<int>(*std::max_element(votes.begin() + flags + 1, votes.begin() + checksums));
+  for (size_t rank = 0; rank < ranks; ++rank) {
+    const double* halves = &votes[checksums + 2 * rank];
+    verdict.checksums.push_back(static_cast<uint64_t>(halves[0]) << 32 | static_cast<uint64_t>(halves[1]));
+  }
   return verdict;
 }
 

@@ -7,6 +7,7 @@
 #ifndef LOCKSTEP_RUNTIME_TRAIN_STEP_VOTE_H_
 #define LOCKSTEP_RUNTIME_TRAIN_STEP_VOTE_H_
 
+#include <cstdint>
 #include <vector>
 
 #include "comm/communicator.h"
@@ -20,6 +21,7 @@ struct Ballot {
   std::vector<graph::LaneResult> lanes;  // of this rank's lanes, in order; sums over their micro-batches
   int signal = 0;                        // this rank was told to leave; 0: not
   bool checkpoint_due = false;           // by this rank's clock; only rank 0's counts
+  uint64_t checksum = 0;                 // of the reduced gradient that this rank holds; 0: not looked at
 };
 
 // What every rank gets out.
@@ -27,6 +29,8 @@ struct Verdict {
   graph::LaneResult sums;  // over all lanes
   int signal = 0;          // the largest that any rank had
   bool checkpoint_due = false;
+  std::vector<double> lane_losses;  // sums, by lane
+  std::vector<uint64_t> checksums;  // by rank
 };
 
 // A collective. `metrics` is the number of metrics of a lane. Errors are the communicator's.

@@ -6,7 +6,6 @@
 #include "absl/strings/str_cat.h"
 #include "runtime/core/clock.h"
 #include "runtime/core/rng.h"
-#include "runtime/train/agreement.h"
 #include "runtime/train/compression/compression_state.h"
 #include "runtime/train/schedule.h"
 
@@ -28,7 +27,10 @@ bool Better(const std::string& metric, double value, double best) {
 }  // namespace
 
 Counters RunCounters::ToManifest() const {
-  return {{"skipped_steps", skipped_steps}, {"best_step", best_step}, {"best_metric", best_metric}};
+  Counters counters = {
+      {"skipped_steps", skipped_steps}, {"best_step", best_step}, {"best_metric", best_metric}};
+  guard.AddTo(&counters);
+  return counters;
 }
 
 RunCounters RunCounters::FromManifest(const Manifest& manifest) {
@@ -40,6 +42,7 @@ RunCounters RunCounters::FromManifest(const Manifest& manifest) {
   if (best != manifest.counters.end() && std::holds_alternative<double>(best->second)) {
     counters.best_metric = std::get<double>(best->second);
   }
+  counters.guard = GuardState::FromCounters(manifest.counters);
   return counters;
 }
 
@@ -56,12 +59,17 @@ absl::StatusOr<LoopResult> TrainLoop::Run() {
   while (counters_->step < plan_.stop && result_.signal == 0) {
     Verdict verdict;
     RETURN_IF_ERROR(Step(&verdict));
+    if (!result_.diverged && parts_.integrity != nullptr && parts_.integrity->Due(counters_->step))
+      RETURN_IF_ERROR(CompareStates());
+    if (result_.diverged) break;
     if (EvaluationDue()) RETURN_IF_ERROR(Evaluate(/*scheduled=*/true));
     if (CheckpointDueBySteps() || verdict.checkpoint_due || new_best_)
       RETURN_IF_ERROR(SaveCheckpoint(new_best_));
+    if (result_.diverged) break;
     result_.signal = verdict.signal;
   }
   result_.train_seconds = MonotonicSeconds() - begin;
+  if (result_.diverged) return result_;
   // A stop that the schedule of validations does not name is looked at, but leaves no trace in the run's
   // state.
   const bool finished = result_.signal == 0;
@@ -75,60 +83,89 @@ absl::StatusOr<LoopResult> TrainLoop::Run() {
 absl::Status TrainLoop::Step(Verdict* verdict) {
   const int64_t step = counters_->step;
   const double begin = MonotonicSeconds();
+  if (parts_.faults != nullptr) parts_.faults->SetStep(step + 1);
+  if (parts_.marks != nullptr) parts_.marks->SetStep(step + 1);
+  RETURN_IF_ERROR(ReachFault(parts_.faults, "step.begin"));
   TraceSpan whole(parts_.trace, "step", step + 1);
-  Replica::Gradient gradient;
-  {
-    TraceSpan span(parts_.trace, "lanes", step + 1);
-    ASSIGN_OR_RETURN(gradient, parts_.replica->Step(*parts_.state, dropout_key_, FetchForStep()));
-  }
-  Ballot ballot{.lanes = gradient.lanes,
-                .signal = parts_.stop_signal != nullptr ? parts_.stop_signal->load() : 0,
-                .checkpoint_due = CheckpointDueByTime()};
-  const double vote_begin = MonotonicSeconds();
-  ASSIGN_OR_RETURN(*verdict, Vote(*parts_.communicator, parts_.config->lanes(),
-                                  static_cast<int>(parts_.replica->program().metric_names().size()), ballot));
-  const double comm_seconds = gradient.comm_seconds + MonotonicSeconds() - vote_begin;
-
-  const double loss = verdict->sums.loss.sum / verdict->sums.loss.weight;
   StepMetrics metrics;
-  RETURN_IF_ERROR(Commit(gradient, *verdict, loss, 1.0 / verdict->sums.loss.weight, &metrics));
+  double norm = 0;
+  ASSIGN_OR_RETURN(const Replica::Gradient gradient, ReduceAndVote(verdict, &norm, &metrics.comm_seconds));
+  metrics.loss = verdict->sums.loss.sum / verdict->sums.loss.weight;
+  RETURN_IF_ERROR(Commit(gradient, *verdict, norm, &metrics));
+  if (result_.diverged) return absl::OkStatus();
 
   const int64_t batch = parts_.config->global_batch();
   metrics.step = counters_->step;
   metrics.epoch =
       static_cast<double>(counters_->step * batch) / static_cast<double>(parts_.feed->facts().records);
-  metrics.loss = loss;
   metrics.step_seconds = MonotonicSeconds() - begin;
   metrics.samples_per_second = static_cast<double>(batch) / metrics.step_seconds;
-  metrics.comm_seconds = comm_seconds;
   metrics.data_wait_seconds = parts_.feed->TakeWaitSeconds();
   metrics.world_size = parts_.communicator->size();
   metrics.generation = static_cast<int64_t>(parts_.communicator->generation());
   ids_.clear();
   if (parts_.ledger && !parts_.observers.empty()) parts_.feed->RecordIds(step, &ids_);
   for (Observer* observer : parts_.observers) observer->OnStep(metrics, ids_);
-  result_.loss = loss;
+  result_.loss = metrics.loss;
   ++result_.steps_here;
   return absl::OkStatus();
 }
 
-absl::Status TrainLoop::Commit(const Replica::Gradient& gradient, const Verdict& verdict, double loss,
-                               double scale, StepMetrics* metrics) {
-  (void)verdict;
+absl::StatusOr<Replica::Gradient> TrainLoop::ReduceAndVote(Verdict* verdict, double* norm,
+                                                           double* comm_seconds) {
+  constexpr int kMostTries = 3;
+  const int64_t step = counters_->step;
+  for (int tries = 1;; ++tries) {
+    Replica::Gradient gradient;
+    {
+      TraceSpan span(parts_.trace, "lanes", step + 1);
+      ASSIGN_OR_RETURN(gradient, parts_.replica->Step(*parts_.state, dropout_key_, FetchForStep()));
+    }
+    FlipForTests("reduce.result", {gradient.values, parts_.state->layout().total_elements});
+    *norm = parts_.optimizer->Norm(*parts_.team, gradient.values, /*scale=*/1);
+    Ballot ballot{.lanes = gradient.lanes,
+                  .signal = parts_.stop_signal != nullptr ? parts_.stop_signal->load() : 0,
+                  .checkpoint_due = CheckpointDueByTime(),
+                  .checksum = parts_.optimizer->checksum()};
+    const double vote_begin = MonotonicSeconds();
+    ASSIGN_OR_RETURN(*verdict,
+                     Vote(*parts_.communicator, parts_.config->lanes(),
+                          static_cast<int>(parts_.replica->program().metric_names().size()), ballot));
+    *comm_seconds += gradient.comm_seconds + MonotonicSeconds() - vote_begin;
+    if (parts_.integrity == nullptr ||
+        parts_.integrity->ReductionsAgree(step + 1, verdict->checksums, parts_.log))
+      return gradient;
+    if (tries == kMostTries) {
+      return PeerError(absl::StrCat("step ", step + 1, ": ", tries,
+                                    " times in a row the ranks held different sums of the gradients; memory, "
+                                    "processor or network of one of them fails"));
+    }
+  }
+}
+
+absl::Status TrainLoop::Commit(const Replica::Gradient& gradient, const Verdict& verdict, double norm,
+                               StepMetrics* metrics) {
   TraceSpan span(parts_.trace, "update", counters_->step + 1);
-  const double norm = parts_.optimizer->Norm(*parts_.team, gradient.values, scale);
-  metrics->grad_norm = norm;
+  const double scale = 1.0 / verdict.sums.loss.weight;
+  metrics->grad_norm = norm * scale;
   metrics->lr =
       parts_.optimizer->base_lr() * ScheduleFactor(parts_.config->schedule(), counters_->step, plan_.horizon);
-  if (!std::isfinite(loss) || !std::isfinite(norm)) {
-    RETURN_IF_ERROR(HandleNonFinite(loss, norm));
-    ++counters_->skipped_steps;
-  } else {
-    parts_.optimizer->Update(*parts_.team, gradient.values, scale * parts_.optimizer->ClipFactor(norm),
-                             metrics->lr, counters_->step - counters_->skipped_steps, *parts_.state);
+  GuardState guard = counters_->guard;
+  const GuardDecision decision = Judge(parts_.config->numerics(), metrics->loss, metrics->grad_norm, &guard);
+  if (!decision.reason.empty()) RETURN_IF_ERROR(ActOn(decision, verdict, metrics));
+  if (result_.diverged) return absl::OkStatus();
+  if (decision.action == GuardDecision::Action::kApply) {
+    parts_.optimizer->Update(*parts_.team, gradient.values,
+                             scale * parts_.optimizer->ClipFactor(metrics->grad_norm), metrics->lr,
+                             counters_->step - counters_->skipped_steps, *parts_.state);
     UpdateStates(gradient);
+  } else {
+    ++counters_->skipped_steps;
   }
+  counters_->guard = guard;
   ++counters_->step;
+  if (parts_.integrity != nullptr) parts_.integrity->Witness(counters_->step, verdict.lane_losses);
+  FlipForTests("update.parameters", parts_.state->parameters());
   return absl::OkStatus();
 }
 
@@ -136,26 +173,6 @@ void TrainLoop::UpdateStates(const Replica::Gradient& gradient) {
   const absl::Span<float> states = parts_.state->states();
   const float micro_batches = static_cast<float>(parts_.config->lanes() * parts_.config->accumulate());
   for (size_t i = 0; i < states.size(); ++i) states[i] += gradient.state_deltas[i] / micro_batches;
-}
-
-absl::Status TrainLoop::HandleNonFinite(double loss, double norm) {
-  const std::string what =
-      absl::StrCat("step ", counters_->step + 1, ": loss ", loss, ", gradient norm ", norm);
-  if (parts_.config->numerics().on_nonfinite() == SKIP) {
-    if (parts_.communicator->rank() == 0) {  // all ranks find the same
-      parts_.log->Warning(
-          absl::StrCat(what, ": the update of this step is left out (numerics.on_nonfinite: SKIP)"));
-    }
-    return absl::OkStatus();
-  }
-  // Once more with every tensor looked at, to say which one was first.
-  const absl::Status found = parts_.replica->FindNonFinite(*parts_.state, dropout_key_, FetchForStep());
-  RETURN_IF_ERROR(AgreeOnStatus(*parts_.communicator, Annotate(found, what)));
-  const bool half = parts_.config->compression().has_wire() && parts_.config->compression().wire() == FP16;
-  return NumericsError(absl::StrCat(
-      what, ": every tensor of every lane is finite, so their sum overflows",
-      half ? " (compression { wire: FP16 } ends at 65504; wire: BF16 has the range of FP32)" : "",
-      "; lower the learning rate, or set optimizer.clip_norm"));
 }
 
 FetchBatch TrainLoop::FetchForStep() {
@@ -213,6 +230,11 @@ bool TrainLoop::CheckpointDueByTime() const {
 }
 
 absl::Status TrainLoop::SaveCheckpoint(bool best) {
+  if (parts_.integrity != nullptr && parts_.integrity->enabled() &&
+      !parts_.integrity->HasAgreedOn(counters_->step)) {
+    RETURN_IF_ERROR(CompareStates());
+    if (result_.diverged) return absl::OkStatus();
+  }
   new_best_ = false;
   last_checkpoint_ = MonotonicSeconds();
   last_checkpoint_step_ = counters_->step;

@@ -12,17 +12,21 @@
 
 #include "comm/communicator.h"
 #include "proto/run_config.pb.h"
+#include "runtime/core/fault_points.h"
 #include "runtime/core/log.h"
 #include "runtime/core/status.h"
 #include "runtime/train/checkpoint_writer.h"
 #include "runtime/train/evaluator.h"
 #include "runtime/train/feed.h"
+#include "runtime/train/guard.h"
+#include "runtime/train/integrity.h"
 #include "runtime/train/model_state.h"
 #include "runtime/train/observer.h"
 #include "runtime/train/optimizer.h"
 #include "runtime/train/replica.h"
 #include "runtime/train/step_vote.h"
 #include "runtime/train/trace.h"
+#include "runtime/train/work_marks.h"
 
 namespace lockstep::train {
 
@@ -30,9 +34,10 @@ namespace lockstep::train {
 // it is part of a checkpoint and of state_sha256.
 struct RunCounters {
   int64_t step = 0;           // steps committed
-  int64_t skipped_steps = 0;  // of those, updates left out because a gradient was not finite
+  int64_t skipped_steps = 0;  // of those, updates that the guard left out
   int64_t best_step = -1;     // of the best validation; -1: none yet
   double best_metric = 0;
+  GuardState guard;
 
   Counters ToManifest() const;  // all but the step, which has a field of its own
   static RunCounters FromManifest(const Manifest& manifest);
@@ -49,13 +54,16 @@ struct LoopParts {
   Optimizer* optimizer = nullptr;
   ModelState* state = nullptr;
   Feed* feed = nullptr;
+  WorkMarks* marks = nullptr;      // null: nobody learns what this rank worked on
+  Integrity* integrity = nullptr;  // null: states are not compared
   CheckpointWriter* checkpoints = nullptr;
   Trace* trace = nullptr;
   Logger* log = nullptr;
   std::vector<Observer*> observers;
   bool ledger = false;  // observers want record ids
   const std::atomic<int>* stop_signal = nullptr;
-  Manifest manifest;  // for checkpoints: everything that does not change from step to step
+  FaultPoints* faults = nullptr;  // what tests make go wrong
+  Manifest manifest;              // for checkpoints: everything that does not change from step to step
 };
 
 struct LoopPlan {
@@ -65,7 +73,8 @@ struct LoopPlan {
 
 // How the loop ended. `eval` is the last validation.
 struct LoopResult {
-  int signal = 0;  // 0: it reached its stop
+  int signal = 0;         // 0: it reached its stop
+  bool diverged = false;  // the ranks' states differ (parts.integrity says how); nothing of it was saved
   double loss = 0;
   double train_seconds = 0;  // of this process
   int64_t steps_here = 0;    // of this process
@@ -85,9 +94,17 @@ class TrainLoop {
   };
 
   absl::Status Step(Verdict* verdict);
-  absl::Status Commit(const Replica::Gradient& gradient, const Verdict& verdict, double loss, double scale,
+  // Lanes, reduction and vote, and the norm of the sum of gradients. Done again while ranks hold different
+  // sums, where they compare them.
+  absl::StatusOr<Replica::Gradient> ReduceAndVote(Verdict* verdict, double* norm, double* comm_seconds);
+  absl::Status Commit(const Replica::Gradient& gradient, const Verdict& verdict, double norm,
                       StepMetrics* metrics);
-  absl::Status HandleNonFinite(double loss, double norm);
+  // train_loop_checks.cc
+  absl::Status ActOn(const GuardDecision& decision, const Verdict& verdict, StepMetrics* metrics);
+  absl::Status StopForNonFinite(const std::string& what);
+  std::string WhereNotFinite(const Verdict& verdict) const;
+  absl::Status CompareStates();
+  void FlipForTests(absl::string_view point, absl::Span<float> memory);
   void UpdateStates(const Replica::Gradient& gradient);
   absl::Status Evaluate(bool scheduled);
   bool EvaluationDue() const;

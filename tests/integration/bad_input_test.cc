@@ -167,7 +167,7 @@ TEST_F(BadInput, NumbersThatAreNotFinite) {
   EXPECT_EQ(work_.ResultField("wild", "exit_code"), "6");
 
   std::vector<std::string> skip = wild;
-  skip.insert(skip.end(), {"--set", "numerics.on_nonfinite=SKIP"});
+  skip.insert(skip.end(), {"--set", "numerics.on_nonfinite=SKIP", "--set", "numerics.max_skips_in_a_row=0"});
   const Ended goes_on = work_.Train({.config = Digits(), .out = "skip", .ranks = 2, .arguments = skip});
   ExpectError(goes_on, 0, {"the update of this step is left out"});
   EXPECT_EQ(work_.ResultField("skip", "steps"), "40");

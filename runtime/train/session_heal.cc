@@ -1,0 +1,87 @@
+// What a run does about failures that have been: work that killed its rank, and ranks whose states differ.
+#include <unistd.h>
+
+#include <algorithm>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/train/agreement.h"
+#include "runtime/train/checkpoint.h"
+#include "runtime/train/poison.h"
+#include "runtime/train/session.h"
+
+namespace lockstep::train {
+
+absl::Status Session::CheckPoison() {
+  if (communicator_->rank() != 0) return absl::OkStatus();
+  const RunPaths& paths = folder_->paths();
+  const auto poison = CollectDeaths(options_.file_system, paths.attempts(), paths.deaths(), log_);
+  if (!poison.ok()) {
+    log_->Warning(absl::StrCat("what earlier ranks died of stays unknown: ", poison.status().message()));
+    return absl::OkStatus();
+  }
+  if (poison->empty() || !config_.execution().stop_on_poison()) return absl::OkStatus();
+  constexpr size_t kShown = 4;
+  std::string places;
+  for (size_t i = 0; i < std::min(kShown, poison->size()); ++i) {
+    const WorkMark& mark = (*poison)[i];
+    absl::StrAppend(
+        &places, "\n  step ", mark.step, ", lane ", mark.lane,
+        mark.stage == WorkStage::kDecode ? ", reading" : absl::StrCat(", ", mark.item, " operators done, of"),
+        " ", feed_->DescribeRecords(mark));
+  }
+  return DataError(absl::StrCat(
+      "twice in a row ranks died at the same place:", places,
+      poison->size() > kShown ? absl::StrCat("\n  and at ", poison->size() - kShown, " more") : "",
+      "\nAll deaths are in ", paths.deaths(),
+      ". Take the records out, or mend what dies of them; starting again tries once more, and "
+      "execution.stop_on_poison: false tries for ever"));
+}
+
+void Session::OpenMarks() {
+  const RunPaths paths(options_.out);
+  absl::Status status = options_.file_system->CreateFolders(paths.attempts());
+  if (status.ok()) {
+    auto marks = WorkMarks::Create(
+        JoinPath(paths.attempts(), absl::StrCat("rank-", communicator_->rank(), "-", getpid())));
+    status = marks.status();
+    if (marks.ok()) marks_ = *std::move(marks);
+  }
+  // A run without marks is as good as any, until a record kills it.
+  if (!status.ok()) log_->Warning(absl::StrCat("work in progress is not marked: ", status.message()));
+  feed_->SetMarks(marks_.get());
+}
+
+// Checkpoints are written only of states that all ranks agree on, so the newest one of this process serves; and
+// before the first, that which the process began from.
+absl::StatusOr<FoundCheckpoint> Session::FindAgreedCheckpoint() const {
+  ASSIGN_OR_RETURN(FoundCheckpoint found, FindCheckpoint(options_.file_system, options_.out));
+  if (began_at_ < 0 || (found.checkpoint && found.checkpoint->manifest().step >= began_at_)) return found;
+  ASSIGN_OR_RETURN(found.checkpoint, LoadCheckpoint(options_.file_system, began_from_));
+  return found;
+}
+
+absl::Status Session::GoBack() {
+  RETURN_IF_ERROR(integrity_->BeginReplay());
+  going_back_ = true;
+  // What writes to the run folder ends first; a save under way is of an agreed state and is waited for.
+  checkpoints_.reset();
+  log_ = options_.log;
+  logger_beside_.reset();
+  observers_.clear();
+  // Memory that failed is not used again.
+  replica_.reset();
+  compressor_.reset();
+  evaluator_.reset();
+  optimizer_.reset();
+  state_.reset();
+  team_.reset();
+  counters_ = RunCounters();
+  last_loss_ = 0;
+  hashes_ = StateHashes();
+  RETURN_IF_ERROR(AgreeOnStatus(*communicator_, MakeReplica()));
+  RETURN_IF_ERROR(Resume());
+  return AgreeOnStatus(*communicator_, OpenObservers());
+}
+
+}  // namespace lockstep::train

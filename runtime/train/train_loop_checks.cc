@@ -1,0 +1,87 @@
+// What the loop does when numbers look wrong, or ranks hold different ones.
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "comm/bootstrap.h"
+#include "runtime/train/agreement.h"
+#include "runtime/train/train_loop.h"
+
+namespace lockstep::train {
+
+absl::Status TrainLoop::ActOn(const GuardDecision& decision, const Verdict& verdict, StepMetrics* metrics) {
+  using Action = GuardDecision::Action;
+  const bool nonfinite = decision.reason == "nonfinite";
+  std::string what = absl::StrCat("step ", counters_->step + 1, ": ", decision.message);
+  if (decision.action == Action::kStop) {
+    // Memory that failed makes wild numbers, too; then the run goes back instead.
+    if (parts_.integrity != nullptr && parts_.integrity->enabled()) RETURN_IF_ERROR(CompareStates());
+    if (result_.diverged) return absl::OkStatus();
+    if (nonfinite) return StopForNonFinite(what);
+    return NumericsError(absl::StrCat(what, "; stopped before the update of this step"));
+  }
+  const bool skip = decision.action == Action::kSkip;
+  (skip ? metrics->skipped : metrics->warned) = decision.reason;
+  if (parts_.communicator->rank() != 0) return absl::OkStatus();  // all ranks find the same
+  if (nonfinite) absl::StrAppend(&what, WhereNotFinite(verdict));
+  parts_.log->Warning(
+      absl::StrCat(what, skip ? ": the update of this step is left out" : ": applied all the same"));
+  return absl::OkStatus();
+}
+
+std::string TrainLoop::WhereNotFinite(const Verdict& verdict) const {
+  std::string where;
+  const std::vector<int> tensors = parts_.optimizer->NonFiniteParameters();
+  if (!tensors.empty()) {
+    // The layout has the last tensors of forward first, so the last of these is the earliest in the model.
+    absl::StrAppend(&where, ", in the gradients of ", tensors.size(), " tensors of ",
+                    parts_.state->layout().entries.size(), ", such as ",
+                    parts_.state->layout().entries[tensors.back()].name);
+  }
+  std::vector<int> lanes;
+  for (size_t lane = 0; lane < verdict.lane_losses.size(); ++lane) {
+    if (!std::isfinite(verdict.lane_losses[lane])) lanes.push_back(static_cast<int>(lane));
+  }
+  if (!lanes.empty()) absl::StrAppend(&where, ", in the losses of lanes ", absl::StrJoin(lanes, ", "));
+  return where;
+}
+
+absl::Status TrainLoop::StopForNonFinite(const std::string& what) {
+  // Once more with every tensor looked at, to say in which lanes, and which one was first.
+  const auto found = parts_.replica->FindNonFinite(*parts_.state, dropout_key_, FetchForStep());
+  ASSIGN_OR_RETURN(const std::vector<std::string> lists,
+                   comm::AllGatherText(*parts_.communicator,
+                                       found.ok() ? absl::StrJoin(found->lanes, ", ") : std::string()));
+  std::string lanes;
+  for (const std::string& list : lists) {
+    absl::StrAppend(&lanes, lanes.empty() || list.empty() ? "" : ", ", list);
+  }
+  const absl::Status first = found.ok() ? found->first : found.status();
+  RETURN_IF_ERROR(AgreeOnStatus(*parts_.communicator,
+                                Annotate(first, absl::StrCat(what, ", not finite in lanes ", lanes))));
+  const bool half = parts_.config->compression().has_wire() && parts_.config->compression().wire() == FP16;
+  return NumericsError(absl::StrCat(
+      what, ": every tensor of every lane is finite, so their sum overflows",
+      half ? " (compression { wire: FP16 } ends at 65504; wire: BF16 has the range of FP32)" : "",
+      "; lower the learning rate, or set optimizer.clip_norm"));
+}
+
+absl::Status TrainLoop::CompareStates() {
+  TraceSpan span(parts_.trace, "compare", counters_->step);
+  ASSIGN_OR_RETURN(const bool same,
+                   parts_.integrity->Compare(*parts_.team, parts_.state->Buffers(), counters_->step,
+                                             counters_->ToManifest(), parts_.log));
+  result_.diverged = !same;
+  return absl::OkStatus();
+}
+
+void TrainLoop::FlipForTests(absl::string_view point, absl::Span<float> memory) {
+  if (parts_.faults == nullptr) return;
+  (void)parts_.faults->Reach(point,
+                             {reinterpret_cast<std::byte*>(memory.data()), memory.size() * sizeof(float)});
+}
+
+}  // namespace lockstep::train
