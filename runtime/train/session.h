@@ -60,7 +60,7 @@ class Session {
   absl::StatusOr<std::optional<LoadedCheckpoint>> ChooseCheckpoint() const;
   absl::Status OpenObservers();    // on rank 0
   absl::Status OpenCheckpoints();  // checkpoints_, on the ranks that write
-  absl::Status GoBack();         // after a divergence: to the newest checkpoint, which all agreed on
+  absl::Status GoBack();           // after a divergence: to the newest checkpoint, which all agreed on
   absl::StatusOr<FoundCheckpoint> FindAgreedCheckpoint() const;
   BannerFacts FactsForBanner() const;
   int ChooseThreads() const;

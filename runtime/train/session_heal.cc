@@ -81,7 +81,8 @@ absl::Status Session::GoBack() {
   hashes_ = StateHashes();
   RETURN_IF_ERROR(AgreeOnStatus(*communicator_, MakeReplica()));
   RETURN_IF_ERROR(Resume());
-  return AgreeOnStatus(*communicator_, OpenObservers());
+  RETURN_IF_ERROR(AgreeOnStatus(*communicator_, OpenObservers()));
+  return OpenCheckpoints();
 }
 
 }  // namespace lockstep::train
