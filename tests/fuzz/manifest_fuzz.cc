@@ -2,6 +2,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_format.h"
+#include "runtime/core/hash.h"
 #include "runtime/train/manifest.h"
 #include "tests/fuzz/fuzz_target.h"
 
@@ -23,21 +25,41 @@ std::vector<std::string> FuzzSeeds() {
   return {SerializeManifest(manifest), ""};
 }
 
-}  // namespace lockstep::testing
+namespace {
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace lockstep;
-  using testing::Require;
-  const auto manifest = train::ParseManifest(std::string(testing::FuzzText(data, size)), "input");
+constexpr char kCheckPrefix[] = "# crc32c of all bytes above: ";
+
+// The last line made right, so that what stands above it is looked at.
+std::string WithRightChecksum(const std::string& input) {
+  const std::string body = input.substr(0, input.rfind(kCheckPrefix));
+  return absl::StrFormat("%s%s%08x\n", body, kCheckPrefix, Crc32c(0, body.data(), body.size()));
+}
+
+// Whether it was accepted.
+bool Check(const std::string& input) {
+  const auto manifest = train::ParseManifest(input, "input");
   if (!manifest.ok()) {
     const std::string error = manifest.status().ToString();
     Require(error.find("input") != std::string::npos, "the error names the file", error);
-    return 0;
+    return false;
   }
   const std::string text = SerializeManifest(*manifest);
   const auto again = train::ParseManifest(text, "again");
   Require(again.ok(), "a manifest that was read can be written and read", again.status().ToString());
   Require(SerializeManifest(*again) == text, "a manifest that was read and written stays the same", text);
-  testing::NoteReached();
+  return true;
+}
+
+}  // namespace
+
+void CheckManifest(const std::string& input) {
+  Check(input);
+  if (Check(WithRightChecksum(input))) NoteReached();
+}
+
+}  // namespace lockstep::testing
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  lockstep::testing::CheckManifest(std::string(lockstep::testing::FuzzText(data, size)));
   return 0;
 }
