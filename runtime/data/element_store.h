@@ -24,7 +24,11 @@ class ElementStore {
  public:
   // `spec` is borrowed; `out` takes `capacity` elements of its type.
   ElementStore(const FeatureSpec& spec, std::byte* out, int64_t capacity)
-      : spec_(spec), out_(out), capacity_(capacity), plain_(spec.scale == 1 && spec.offset == 0) {}
+      : spec_(spec),
+        out_(out),
+        capacity_(capacity),
+        plain_(spec.scale == 1 && spec.offset == 0),
+        as_stored_(spec.type.dtype == DType::kI64 && spec.classes == 0) {}
 
   void Clear() {
     count_ = 0;
@@ -33,7 +37,13 @@ class ElementStore {
   // Floats in the order of little-endian bytes, aligned or not. Not for integer types.
   void AddFloats(const char* floats, int64_t count);
   void AddInteger(int64_t value) {
-    if (count_ < capacity_) StoreInteger(value);
+    if (count_ < capacity_) {
+      if (as_stored_) {
+        reinterpret_cast<int64_t*>(out_)[count_] = value;
+      } else {
+        StoreInteger(value);
+      }
+    }
     ++count_;
   }
   // A string: an element a byte, or what spec.raw says. False where its length is no multiple of such an
@@ -54,7 +64,8 @@ class ElementStore {
   const FeatureSpec& spec_;
   std::byte* const out_;
   const int64_t capacity_;
-  const bool plain_;  // no scale and no offset
+  const bool plain_;      // no scale and no offset
+  const bool as_stored_;  // integers need neither cast nor check
   int64_t count_ = 0;
   bool misfit_ = false;
   int64_t bad_value_ = 0, bad_element_ = 0;

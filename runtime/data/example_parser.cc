@@ -16,6 +16,7 @@ constexpr char kExample[] = "tf.train.Example";
 absl::Status ParseRagged(absl::string_view kind, const FeatureSpec& spec, absl::string_view entry,
                          absl::Span<std::byte* const> out) {
   FeatureValues values;
+  values.limit = static_cast<size_t>(spec.ragged_rows) + 1;  // one more than there may be
   if (!values.ReadEntry(entry)) return NotOfKind(kind);
   if (values.kind != FeatureKind::kNone && values.kind != FeatureKind::kBytes) {
     return FeatureError(

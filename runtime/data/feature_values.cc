@@ -1,5 +1,6 @@
 #include "runtime/data/feature_values.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "runtime/data/example_wire.h"
@@ -7,23 +8,30 @@
 namespace lockstep::data {
 namespace {
 
+void AddInteger(uint64_t value, FeatureValues* values) {
+  if (values->count++ < values->limit) values->integers.push_back(static_cast<int64_t>(value));
+}
+
 bool AddPacked(FeatureKind kind, absl::string_view bytes, FeatureValues* values) {
   if (kind == FeatureKind::kBytes) {
-    values->strings.push_back(bytes);
+    if (values->count++ < values->limit) values->strings.push_back(bytes);
     return true;
   }
   if (kind == FeatureKind::kFloat) {
     if (bytes.size() % 4 != 0) return false;
     const size_t before = values->floats.size();
-    values->floats.resize(before + bytes.size() / 4);
-    if (!bytes.empty()) std::memcpy(values->floats.data() + before, bytes.data(), bytes.size());
+    const size_t kept = std::min(bytes.size() / 4, values->limit - before);
+    values->count += bytes.size() / 4;
+    if (kept == 0) return true;
+    values->floats.resize(before + kept);
+    std::memcpy(values->floats.data() + before, bytes.data(), kept * 4);
     return true;
   }
   WireReader reader(bytes);
   while (!reader.done()) {
     uint64_t value = 0;
     if (!reader.Varint(&value)) return false;
-    values->integers.push_back(static_cast<int64_t>(value));
+    AddInteger(value, values);
   }
   return true;
 }
@@ -44,7 +52,7 @@ bool AddList(FeatureKind kind, absl::string_view list, int depth, FeatureValues*
     } else if (number == 1 && type == WireType::kVarint && kind == FeatureKind::kInt64) {
       uint64_t value = 0;
       if (!reader.Varint(&value)) return false;
-      values->integers.push_back(static_cast<int64_t>(value));
+      AddInteger(value, values);
     } else if (number == 1 && type == WireType::kFixed32 && kind == FeatureKind::kFloat) {
       const char* value = nullptr;
       if (!reader.Fixed(4, &value) || !AddPacked(kind, {value, 4}, values)) return false;
@@ -59,6 +67,7 @@ bool AddList(FeatureKind kind, absl::string_view list, int depth, FeatureValues*
 
 void FeatureValues::Clear() {
   kind = FeatureKind::kNone;
+  count = 0;
   strings.clear();
   floats.clear();
   integers.clear();

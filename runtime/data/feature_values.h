@@ -2,7 +2,9 @@
 #ifndef LOCKSTEP_RUNTIME_DATA_FEATURE_VALUES_H_
 #define LOCKSTEP_RUNTIME_DATA_FEATURE_VALUES_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -10,11 +12,13 @@
 
 namespace lockstep::data {
 
-// Reused from record to record, so that it seldom allocates; what it holds is bounded by the record's own
-// size. Strings are views into the record. Not thread-safe.
+// Reused from record to record, so that it seldom allocates; what it holds is bounded by `limit`, and by the
+// record's own size. Strings are views into the record. Not thread-safe.
 struct FeatureValues {
+  size_t limit = std::numeric_limits<size_t>::max();  // of values that are kept; more are only counted
   FeatureKind kind = FeatureKind::kNone;
-  std::vector<absl::string_view> strings;
+  size_t count = 0;                        // of values that were found
+  std::vector<absl::string_view> strings;  // one of the three has values
   std::vector<float> floats;
   std::vector<int64_t> integers;
 
@@ -23,7 +27,6 @@ struct FeatureValues {
   // it. False where it is no wire format.
   bool ReadEntry(absl::string_view entry);
   bool ReadFeature(absl::string_view feature, int depth);
-  size_t size() const { return strings.size() + floats.size() + integers.size(); }  // one kind has values
 };
 
 }  // namespace lockstep::data

@@ -7,6 +7,7 @@
 #include "runtime/data/columns/column_source.h"
 #include "runtime/data/columns/column_transform.h"
 #include "runtime/data/columns/fingerprint64.h"
+#include "runtime/data/example_wire.h"
 #include "tests/data/record_bytes.h"
 #include "tests/testing/memory_file_system.h"
 
@@ -149,6 +150,19 @@ TEST(ColumnsTest, SeveralCategoriesAreCountedOrWeighed) {
   EXPECT_THAT(Apply({column}, ExampleMaker().Serialize())->weights, ElementsAre(0, 0, 0, 0, 0));
   column.length = 3;
   EXPECT_THAT(ErrorOf({column}, record), HasSubstr("has 4 values; there is room for length: 3"));
+}
+
+TEST(ColumnsTest, ManyMoreValuesThanWantedAreCountedNotKept) {
+  const std::string record = ExampleMaker().Ints("c", std::vector<int64_t>(1000000, 1)).Serialize();
+  const ColumnSpec column = {.name = "c", .feature = "c", .kind = ColumnKind::kIdentity, .rows = 3};
+  EXPECT_THAT(ErrorOf({column}, record), HasSubstr("has 1000000 values; there is room for length: 1"));
+  FeatureValues values;
+  values.limit = 4;
+  Entries entries;
+  ASSERT_TRUE(FindEntries(record, kFeaturesField, {{.name = "c", .type = {}}}, &entries));
+  ASSERT_TRUE(values.ReadEntry(entries[0]));
+  EXPECT_EQ(values.count, 1000000u);
+  EXPECT_EQ(values.integers.size(), 4u);
 }
 
 TEST(ColumnsTest, IdentityIsChecked) {

@@ -29,7 +29,7 @@ class Decimal {
 // visit(number) for each of exactly column.length stored numbers.
 template <typename Visit>
 absl::Status ForEachNumber(const ColumnSpec& column, const FeatureValues& values, const Visit& visit) {
-  const auto found = static_cast<int64_t>(values.size());
+  const auto found = static_cast<int64_t>(values.count);
   if (found == 0 && column.missing) {
     for (int64_t i = 0; i < column.length; ++i) RETURN_IF_ERROR(visit(i, double{*column.missing}));
     return absl::OkStatus();
@@ -68,23 +68,29 @@ absl::StatusOr<ColumnTransform> ColumnTransform::Create(std::vector<ColumnSpec> 
   ColumnTransform transform;
   transform.columns_ = std::move(columns);
   transform.layout_ = LayoutOf(transform.columns_);
-  const auto want = [&transform](const std::string& feature) {
+  const auto want = [&transform](const std::string& feature, int64_t length) {
     std::vector<FeatureSpec>& wanted = transform.wanted_;
     const auto at =
         std::find_if(wanted.begin(), wanted.end(), [&](const auto& spec) { return spec.name == feature; });
     const int place = static_cast<int>(at - wanted.begin());
-    if (at == wanted.end()) wanted.push_back({.name = feature, .type = {}});
+    if (at == wanted.end()) {
+      wanted.push_back({.name = feature, .type = {}});
+      transform.most_values_.push_back(0);
+    }
+    size_t& most = transform.most_values_[static_cast<size_t>(place)];
+    most = std::max(most, static_cast<size_t>(length));
     return place;
   };
   for (const ColumnSpec& column : transform.columns_) {
-    transform.feature_of_.push_back(column.kind == ColumnKind::kCrossed ? -1 : want(column.feature));
+    transform.feature_of_.push_back(
+        column.kind == ColumnKind::kCrossed ? -1 : want(column.feature, column.length));
     std::vector<int>& keys = transform.keys_of_.emplace_back();
     for (const std::string& key : column.keys) {
       const auto of = std::find_if(
           transform.columns_.begin(), transform.columns_.end(),
           [&](const ColumnSpec& other) { return other.name == key && other.kind != ColumnKind::kHashed; });
       keys.push_back(of != transform.columns_.end() ? static_cast<int>(of - transform.columns_.begin())
-                                                    : -1 - want(key));
+                                                    : -1 - want(key, column.length));
     }
     auto& places = transform.places_.emplace_back();
     for (size_t i = 0; i < column.vocabulary.size(); ++i)
@@ -99,6 +105,7 @@ absl::Status ColumnTransform::ReadRecord(absl::string_view record, Scratch* scra
   scratch->features.resize(wanted_.size());
   for (size_t i = 0; i < wanted_.size(); ++i) {
     scratch->features[i].Clear();
+    scratch->features[i].limit = most_values_[i];
     if (!scratch->features[i].ReadEntry(entries[i])) return NotOfKind("tf.train.Example");
   }
   return absl::OkStatus();
@@ -134,9 +141,9 @@ absl::Status ColumnTransform::CategoryIds(size_t index, const FeatureValues& val
   const ColumnSpec& column = columns_[index];
   if (values.kind == FeatureKind::kFloat)
     return Wrong(column, "holds floats, which are no categories; use buckets");
-  if (static_cast<int64_t>(values.size()) > column.length) {
+  if (static_cast<int64_t>(values.count) > column.length) {
     return Wrong(column,
-                 absl::StrCat("has ", values.size(), " values; there is room for length: ", column.length));
+                 absl::StrCat("has ", values.count, " values; there is room for length: ", column.length));
   }
   if (column.kind == ColumnKind::kIdentity) {
     if (values.kind == FeatureKind::kBytes) return Wrong(column, "holds strings; ids are integers");
@@ -175,12 +182,12 @@ absl::Status ColumnTransform::CrossIds(size_t index, Scratch* scratch) const {
       continue;
     }
     const FeatureValues& feature = scratch->features[-1 - key];
-    if (feature.kind == FeatureKind::kFloat || static_cast<int64_t>(feature.size()) > column.length) {
+    if (feature.kind == FeatureKind::kFloat || static_cast<int64_t>(feature.count) > column.length) {
       return DataError(absl::StrCat(
           "column '", column.name, "': feature '", column.keys[k], "' ",
           feature.kind == FeatureKind::kFloat
               ? "holds floats; cross the buckets of a column instead"
-              : absl::StrCat("has ", feature.size(), " values; there is room for length: ", column.length)));
+              : absl::StrCat("has ", feature.count, " values; there is room for length: ", column.length)));
     }
     for (const absl::string_view text : feature.strings) values.push_back(Fingerprint64(text));
     values.insert(values.end(), feature.integers.begin(), feature.integers.end());

@@ -56,6 +56,7 @@ class ColumnTransform {
   std::vector<ColumnSpec> columns_;
   ColumnLayout layout_;
   std::vector<FeatureSpec> wanted_;  // only the names
+  std::vector<size_t> most_values_;  // that some column takes of each
   std::vector<int> feature_of_;      // of each column in wanted_; -1 for a cross
   // Of each cross its keys: a column's place, or -1 - a feature's place.
   std::vector<std::vector<int>> keys_of_;

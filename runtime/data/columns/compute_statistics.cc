@@ -96,7 +96,7 @@ class NumberCollector {
 class FeatureCollector {
  public:
   void Add(const FeatureValues& values) {
-    const auto length = static_cast<int64_t>(values.size());
+    const auto length = static_cast<int64_t>(values.count);
     min_length_ = records_ == 0 ? length : std::min(min_length_, length);
     max_length_ = std::max(max_length_, length);
     ++records_;
