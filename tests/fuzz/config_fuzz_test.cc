@@ -13,7 +13,8 @@ namespace {
 
 std::vector<std::string> Examples() {
   std::vector<std::string> texts;
-  for (const char* name : {"digits_mlp", "digits_cnn", "text_gpt", "own_model", "bench/resnet18"}) {
+  for (const char* name :
+       {"digits_mlp", "digits_cnn", "text_gpt", "own_model", "penguins", "bench/resnet18"}) {
     std::ostringstream text;
     text << std::ifstream(std::string(LOCKSTEP_SOURCE_DIR) + "/examples/" + name + ".textproto").rdbuf();
     texts.push_back(text.str());
