@@ -12,6 +12,8 @@
 #include "runtime/nn/build_model.h"
 #include "runtime/nn/models/builtin.h"
 #include "runtime/train/config.h"
+#include "runtime/train/feed.h"
+#include "runtime/train/feed_features.h"
 
 namespace lockstep::launcher {
 namespace {
@@ -60,7 +62,8 @@ absl::StatusOr<nn::DataSpec> SpecOf(const DataConfig& data) {
   const std::vector<int64_t> input(data.input().shape().begin(), data.input().shape().end());
   ASSIGN_OR_RETURN(const Shape shape, Shape::FromDims(data.has_image() ? image : input));
   ASSIGN_OR_RETURN(const Shape target, Shape::FromDims(data.label().shape()));
-  spec.input = {data.has_image() ? "image" : data.input().feature(), {DType::kF32, shape}};
+  spec.input = {data.has_image() ? "image" : data.input().feature(),
+                {train::TypeOfInput(data.input()), shape}};
   spec.label.name = data.label().feature();
   spec.classes = data.label().classes();
   if (spec.classes == 0) spec.label.type = {DType::kF32, target};
@@ -145,7 +148,13 @@ absl::Status Describe(const DescribeFlags& flags, const nn::ModelRegistry* given
   config = train::ResolveConfig(config);
   int64_t micro_batch = config.global_batch() / config.lanes() / config.accumulate();
   if (flags.micro_batch > 0) micro_batch = flags.micro_batch;
-  ASSIGN_OR_RETURN(const nn::DataSpec spec, SpecOf(config.data()));
+  nn::DataSpec spec;
+  if (config.data().has_columns() || config.data().extra_size() > 0) {  // only the data says what comes of it
+    ASSIGN_OR_RETURN(const auto feed, train::Feed::Open(config, flags.what, RealFileSystem()));
+    spec = feed->facts().spec;
+  } else {
+    ASSIGN_OR_RETURN(spec, SpecOf(config.data()));
+  }
   ASSIGN_OR_RETURN(const graph::Graph graph,
                    nn::BuildModel(config.model(), config.loss(), spec, micro_batch, models));
   graph::CompileOptions options;

@@ -9,6 +9,7 @@
 #include "runtime/core/thread.h"
 #include "runtime/data/image/make_image_records.h"
 #include "runtime/data/make_records.h"
+#include "runtime/data/make_typed.h"
 #include "runtime/data/record_tools.h"
 
 namespace lockstep::launcher {
@@ -131,10 +132,34 @@ void AddIndex(CLI::App* parent, CommandContext& context) {
   });
 }
 
+void AddStat(CLI::App* parent, CommandContext& context) {
+  struct Options {
+    std::vector<std::string> files;
+    data::StatOptions stat;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* command = parent->add_subcommand(
+      "stat", "Read all records: features, types, lengths, histograms, the most frequent values");
+  AddFiles(command, &options->files);
+  command->add_option("--out", options->stat.out,
+                      "Write a file of statistics, for data.columns of a training configuration");
+  command->add_option("--html", options->stat.html, "Write a page with plots for a browser");
+  command->add_flag("--json", options->stat.json, "Print that file instead of the table");
+  command->footer(
+      "Statistics of training data are made of the training part alone.\nExamples:\n"
+      "  lockstep records stat 'examples/data/digits-train*.tfrecord'\n"
+      "  lockstep records stat 'examples/data/penguins-train*.tfrecord' --out "
+      "examples/data/penguins-stats.json");
+  context.OnRun(command, [options] {
+    return data::StatRecords(RealFileSystem(), options->files, options->stat, std::cout);
+  });
+}
+
 struct MakeOptions {
   std::string from, compression = "none";
-  std::vector<std::string> bytes, ints, floats;
+  std::vector<std::string> bytes, ints, floats, columns;
   data::TableOptions table;
+  data::TypedOptions typed;
   data::TextOptions text;
   data::FolderOptions folders;
   data::MakeTarget target;
@@ -150,6 +175,20 @@ absl::Status AddColumns(const std::vector<std::string>& texts, data::ColumnFeatu
   return absl::OkStatus();
 }
 
+absl::Status MakeTyped(MakeOptions options) {
+  for (const std::string& text : options.columns) {
+    ASSIGN_OR_RETURN(data::TypedColumn column, data::ParseTypedColumn(text));
+    options.typed.columns.push_back(std::move(column));
+  }
+  options.typed.input = options.input;
+  options.typed.json = options.from == "jsonl";
+  options.typed.test_every = options.table.test_every;
+  if (!options.bytes.empty() || !options.ints.empty() || !options.floats.empty())
+    return ConfigError(
+        "--column names columns by their heading: it does not go with --bytes, --ints and --floats");
+  return data::MakeFromTyped(RealFileSystem(), options.typed, options.target, std::cout);
+}
+
 absl::Status Make(MakeOptions options) {
   ASSIGN_OR_RETURN(options.target.compression, data::ParseCompression(options.compression));
   options.target.write_index = true;
@@ -162,6 +201,9 @@ absl::Status Make(MakeOptions options) {
     options.text.input = options.input;
     return data::MakeFromText(RealFileSystem(), options.text, options.target, std::cout);
   }
+  if (options.from == "jsonl" && options.columns.empty())
+    return ConfigError("--from jsonl needs the features: --column NAME:TYPE");
+  if (!options.columns.empty()) return MakeTyped(std::move(options));
   options.table.input = options.input;
   RETURN_IF_ERROR(AddColumns(options.bytes, data::ColumnFeature::Kind::kBytes, &options.table));
   RETURN_IF_ERROR(AddColumns(options.ints, data::ColumnFeature::Kind::kInt64, &options.table));
@@ -171,14 +213,14 @@ absl::Status Make(MakeOptions options) {
 
 void AddMake(CLI::App* parent, CommandContext& context) {
   auto options = std::make_shared<MakeOptions>();
-  CLI::App* command =
-      parent->add_subcommand("make", "Write record files from a table of numbers, a text, or pictures");
+  CLI::App* command = parent->add_subcommand("make", "Write record files from a table, a text, or pictures");
   command
       ->add_option("--from", options->from,
-                   "csv: comma-separated numbers, a row a record. text: any bytes. images: a folder of "
+                   "csv: comma-separated values, a row a record. jsonl: a JSON object a line. text: any "
+                   "bytes. images: a folder of "
                    "folders of JPEG and PNG files, a folder a class")
       ->required()
-      ->check(CLI::IsMember({"csv", "text", "images"}));
+      ->check(CLI::IsMember({"csv", "jsonl", "text", "images"}));
   command->add_option("--input", options->input, "The file (plain or gzip), or the folder, to read")
       ->required()
       ->type_name("PATH");
@@ -209,9 +251,16 @@ void AddMake(CLI::App* parent, CommandContext& context) {
   csv->add_option("--ints", options->ints, "A feature of integers")->type_name("NAME=FIRST-LAST");
   csv->add_option("--floats", options->floats, "A feature of floats")->type_name("NAME=FIRST-LAST");
   csv->add_flag("--header", options->table.header, "The first line is a heading");
+  csv->add_option("--column", options->columns,
+                  "csv with a heading, jsonl: a feature of the column NAME, or of COLUMN. TYPE: int, float, "
+                  "string, or "
+                  "category (strings become numbers, listed in OUT-NAME.txt)")
+      ->type_name("NAME:TYPE[=COLUMN]");
+  csv->add_option("--missing", options->typed.missing,
+                  "With --column: cells of this text are empty, as \"NA\"");
   command
       ->add_option("--test-every", options->table.test_every,
-                   "csv, images: every k-th record, from the first, goes to the test part")
+                   "csv, jsonl, images: every k-th record, from the first, goes to the test part")
       ->check(WholeNumber(1));
   CLI::App* text = command->add_option_group("text");
   data::TextOptions& of_text = options->text;
@@ -239,6 +288,8 @@ void AddMake(CLI::App* parent, CommandContext& context) {
       "  lockstep records make --from csv --input digits.csv.gz --bytes image=0-63 --ints label=64 "
       "--test-every 5 "
       "--out data/digits\n"
+      "  lockstep records make --from csv --input penguins.csv --missing NA --column label:category=species "
+      "--column island:string --column body_mass_g:float --test-every 5 --out data/penguins\n"
       "  lockstep records make --from text --input book.txt --test-bytes 100000 --out data/book\n"
       "  lockstep records make --from text --input book.txt --tokenizer bpe --vocabulary 8192 --tokens --out "
       "data/book\n"
@@ -257,8 +308,7 @@ void AddRecordsCommand(CLI::App& app, CommandContext& context) {
   AddIndex(records, context);
   AddSimple(records, context, "ls", "List files: records, bytes, features",
             "Example:\n  lockstep records ls examples/data/*.tfrecord", data::ListRecords);
-  AddSimple(records, context, "stat", "Read all records: features, types, lengths, ranges of values",
-            "Example:\n  lockstep records stat 'examples/data/digits-train*.tfrecord'", data::StatRecords);
+  AddStat(records, context);
   AddVerify(records, context);
   AddCat(records, context);
   AddBench(records, context);

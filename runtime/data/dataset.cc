@@ -111,4 +111,9 @@ std::string Dataset::Describe(int64_t id) const {
   return absl::StrCat(files_[at.file]->path(), ", record ", at.record);
 }
 
+std::string Dataset::Place(int64_t id) const {
+  const Location at = Locate(id);
+  return absl::StrCat(Describe(id), " at byte ", files_[at.file]->index().OffsetOf(at.record));
+}
+
 }  // namespace lockstep::data

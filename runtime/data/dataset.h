@@ -41,8 +41,8 @@ class Dataset {
   const std::vector<std::unique_ptr<RecordFile>>& files() const { return files_; }
   int64_t size_bytes() const;  // of all files
 
-  // DataError when the file of record `id` became shorter, so that its payload may have turned to zeros; to be
-  // asked once the payload was used.
+  // DataError when the file of record `id` became shorter, so that its payload may have turned to zeros; to
+  // be asked once the payload was used.
   absl::Status CheckWhole(int64_t id) const { return files_[Locate(id).file]->CheckWhole(); }
 
   // The payload of record `id` in [0, size), its checksums compared. The view lives as long as this object.
@@ -58,10 +58,12 @@ class Dataset {
   };
   Location Locate(int64_t id) const;
   std::string Describe(int64_t id) const;  // "path, record 12"
+  std::string Place(int64_t id) const;  // "path, record 12 at byte 3456" (of a compressed file: decompressed)
 
   // 64 hex digits of the SHA-256 over, for each file: name without folder and without the ending of its
   // compression, size decompressed, record count and the hash of every record's length and payload checksum.
-  // So it changes with any byte of any payload, and neither with the folder nor with how files are compressed.
+  // So it changes with any byte of any payload, and neither with the folder nor with how files are
+  // compressed.
   const std::string& fingerprint() const { return fingerprint_; }
 
  private:

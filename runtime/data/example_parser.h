@@ -2,8 +2,10 @@
 //
 // It reads the wire itself: no message is built and unwanted features are stepped over. It accepts what
 // protobuf accepts (packed and unpacked lists, lists in pieces, fields in any order, unknown fields); where a
-// feature occurs twice the last one wins, as in a protobuf map. tests/data/example_fuzz_test compares it with
-// protobuf on mutated bytes. Any bytes are safe: nothing is allocated by a length that they claim.
+// feature occurs twice the last one wins, as in a protobuf map. What protobuf refuses it refuses too, unless
+// that lies in a feature that is stepped over (CheckExample in check_example.h looks at all of a record).
+// tests/data/example_fuzz_test compares it with protobuf on mutated bytes. Any bytes are safe: nothing is
+// allocated by a length that they claim.
 #ifndef LOCKSTEP_RUNTIME_DATA_EXAMPLE_PARSER_H_
 #define LOCKSTEP_RUNTIME_DATA_EXAMPLE_PARSER_H_
 
@@ -15,43 +17,33 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "runtime/core/status.h"
-#include "runtime/core/tensor_type.h"
+#include "runtime/data/feature_spec.h"
 
 namespace lockstep::data {
-
-// A wanted feature, of exactly type.shape.NumElements() elements. What is stored may be cast:
-//
-//   stored                      -> U8     I32    I64    F32
-//   bytes_list, one string         bytes  bytes  bytes  scale * byte + offset     (an element a byte)
-//   int64_list                     *      *      yes    scale * value + offset    (* error where it does not
-//   fit) float_list                     -      -      -      scale * value + offset
-//
-// scale * x + offset is one rounded product and one rounded sum in fp32, and left out where scale is 1 and
-// offset 0.
-struct FeatureSpec {
-  std::string name;
-  TensorType type;      // without the batch; dtype U8, I32, I64 or F32
-  float scale = 1;      // F32 only
-  float offset = 0;     // F32 only
-  int64_t classes = 0;  // > 0: integers must lie in [0, classes)
-};
 
 // Immutable and thread-safe.
 class ExampleParser {
  public:
-  // Error: ConfigError naming the feature, for a name given twice or a type that no cast leads to.
+  // Error: that of CheckFeatures.
   static absl::StatusOr<ExampleParser> Create(std::vector<FeatureSpec> features);
 
   const std::vector<FeatureSpec>& features() const { return features_; }
+  const std::vector<InputSpec>& outputs() const { return outputs_; }  // OutputsOf(features)
 
-  // Feature i of `record` into outputs[i] (type.size_bytes() bytes, aligned for the dtype). Errors: DataError
-  // that says the feature, what was found and what was wanted (the caller adds file and record number); the
-  // outputs are then undefined.
+  // outputs()[i] of `record` into outputs[i] (type.size_bytes() bytes, aligned for the dtype). A ragged
+  // feature is a bytes_list, a row a string. Errors: DataError that says the feature, what was found and
+  // what was wanted (the caller adds file and record number); the outputs are then undefined.
   absl::Status Parse(absl::string_view record, absl::Span<std::byte* const> outputs) const;
 
  private:
-  explicit ExampleParser(std::vector<FeatureSpec> features) : features_(std::move(features)) {}
+  friend class SequenceParser;
+  explicit ExampleParser(std::vector<FeatureSpec> features)
+      : features_(std::move(features)), outputs_(OutputsOf(features_)) {}
+  absl::Status ParseAs(absl::string_view kind, absl::string_view record,
+                       absl::Span<std::byte* const> outputs) const;
+
   std::vector<FeatureSpec> features_;
+  std::vector<InputSpec> outputs_;
 };
 
 // The one string of bytes feature `name`: a view into `record`. Errors as Parse.

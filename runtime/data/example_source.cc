@@ -2,20 +2,20 @@
 #include <utility>
 
 #include "runtime/core/aligned_buffer.h"
+#include "runtime/data/sequence_parser.h"
 #include "runtime/data/sources.h"
 
 namespace lockstep::data {
 namespace {
 
-class ExampleSource final : public SampleSource {
+template <typename Parser>
+class RecordSource final : public SampleSource {
  public:
-  ExampleSource(std::shared_ptr<const Dataset> dataset, ExampleParser parser)
-      : dataset_(std::move(dataset)), parser_(std::move(parser)) {
-    for (const FeatureSpec& feature : parser_.features()) inputs_.push_back({feature.name, feature.type});
-  }
+  RecordSource(std::shared_ptr<const Dataset> dataset, Parser parser)
+      : dataset_(std::move(dataset)), parser_(std::move(parser)) {}
 
   int64_t size() const override { return dataset_->size(); }
-  const std::vector<InputSpec>& inputs() const override { return inputs_; }
+  const std::vector<InputSpec>& inputs() const override { return parser_.outputs(); }
   const std::string& fingerprint() const override { return dataset_->fingerprint(); }
   std::string Describe(int64_t sample) const override { return dataset_->Describe(sample); }
 
@@ -25,13 +25,12 @@ class ExampleSource final : public SampleSource {
     ASSIGN_OR_RETURN(const absl::string_view record, dataset_->Record(sample));
     const absl::Status parsed = parser_.Parse(record, outputs);
     RETURN_IF_ERROR(dataset_->CheckWhole(sample));  // the bytes may have vanished after they were compared
-    return parsed.ok() ? parsed : Annotate(parsed, Describe(sample));
+    return parsed.ok() ? parsed : Annotate(parsed, dataset_->Place(sample));
   }
 
  private:
   const std::shared_ptr<const Dataset> dataset_;
-  const ExampleParser parser_;
-  std::vector<InputSpec> inputs_;
+  const Parser parser_;
 };
 
 // A configuration that fits no record is told before anything is started.
@@ -45,14 +44,34 @@ absl::Status TryFirst(const SampleSource& source) {
   return source.Decode(0, outputs);
 }
 
+template <typename Parser>
+absl::StatusOr<std::shared_ptr<const SampleSource>> MakeSource(std::shared_ptr<const Dataset> dataset,
+                                                               Parser parser) {
+  auto source = std::make_shared<RecordSource<Parser>>(std::move(dataset), std::move(parser));
+  RETURN_IF_ERROR(TryFirst(*source));
+  return std::shared_ptr<const SampleSource>(std::move(source));
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const SampleSource>> MakeExampleSource(std::shared_ptr<const Dataset> dataset,
                                                                       std::vector<FeatureSpec> features) {
   ASSIGN_OR_RETURN(ExampleParser parser, ExampleParser::Create(std::move(features)));
-  auto source = std::make_shared<ExampleSource>(std::move(dataset), std::move(parser));
-  RETURN_IF_ERROR(TryFirst(*source));
-  return std::shared_ptr<const SampleSource>(std::move(source));
+  return MakeSource(std::move(dataset), std::move(parser));
+}
+
+absl::StatusOr<std::shared_ptr<const SampleSource>> MakeSequenceSource(std::shared_ptr<const Dataset> dataset,
+                                                                       std::vector<FeatureSpec> context,
+                                                                       std::vector<FeatureSpec> lists) {
+  for (const FeatureSpec& list : lists) {
+    for (const FeatureSpec& feature : context) {
+      if (feature.name == list.name)
+        return ConfigError(
+            absl::StrCat("'", list.name, "' is asked for in the context and as a list of steps"));
+    }
+  }
+  ASSIGN_OR_RETURN(SequenceParser parser, SequenceParser::Create(std::move(context), std::move(lists)));
+  return MakeSource(std::move(dataset), std::move(parser));
 }
 
 }  // namespace lockstep::data

@@ -1,18 +1,8 @@
 #include "runtime/data/feature_decoder.h"
 
-#include <algorithm>
-#include <cstring>
-#include <limits>
+#include "absl/strings/str_cat.h"
 
 namespace lockstep::data {
-namespace {
-
-template <typename T>
-T* As(std::byte* out) {
-  return reinterpret_cast<T*>(out);
-}
-
-}  // namespace
 
 absl::string_view NameOf(FeatureKind kind) {
   switch (kind) {
@@ -28,8 +18,12 @@ absl::string_view NameOf(FeatureKind kind) {
   return "unknown";
 }
 
+absl::Status FeatureError(const FeatureSpec& spec, absl::string_view what) {
+  return DataError(absl::StrCat("feature '", spec.name, "' ", what));
+}
+
 bool FeatureDecoder::Read(absl::string_view entry) {
-  WireReader reader(entry);
+  WireReader reader(entry, depth_ - 1);
   while (!reader.done()) {
     uint32_t number = 0;
     WireType type;
@@ -45,7 +39,7 @@ bool FeatureDecoder::Read(absl::string_view entry) {
 }
 
 bool FeatureDecoder::ReadFeature(absl::string_view feature) {
-  WireReader reader(feature);
+  WireReader reader(feature, depth_);
   while (!reader.done()) {
     uint32_t number = 0;
     WireType type;
@@ -63,10 +57,10 @@ bool FeatureDecoder::ReadFeature(absl::string_view feature) {
 bool FeatureDecoder::ReadList(FeatureKind kind, absl::string_view list) {
   if (kind != kind_) {
     kind_ = kind;
-    count_ = strings_ = 0;
-    misfit_ = false;
+    strings_ = 0;
+    store_.Clear();
   }
-  WireReader reader(list);
+  WireReader reader(list, depth_ + 1);
   while (!reader.done()) {
     uint32_t number = 0;
     WireType type;
@@ -77,11 +71,11 @@ bool FeatureDecoder::ReadList(FeatureKind kind, absl::string_view list) {
     } else if (number == 1 && type == WireType::kVarint && kind == FeatureKind::kInt64) {
       uint64_t value = 0;
       if (!reader.Varint(&value)) return false;
-      AddInteger(static_cast<int64_t>(value));
+      store_.AddInteger(static_cast<int64_t>(value));
     } else if (number == 1 && type == WireType::kFixed32 && kind == FeatureKind::kFloat) {
       const char* value = nullptr;
       if (!reader.Fixed(4, &value)) return false;
-      AddFloats(value, 1);
+      store_.AddFloats(value, 1);
     } else if (!reader.Skip(number, type)) {
       return false;
     }
@@ -97,117 +91,81 @@ bool FeatureDecoder::AddPacked(FeatureKind kind, absl::string_view packed) {
   }
   if (kind == FeatureKind::kFloat) {
     if (packed.size() % 4 != 0) return false;
-    AddFloats(packed.data(), static_cast<int64_t>(packed.size() / 4));
+    store_.AddFloats(packed.data(), static_cast<int64_t>(packed.size() / 4));
     return true;
   }
   WireReader reader(packed);
   while (!reader.done()) {
     uint64_t value = 0;
     if (!reader.Varint(&value)) return false;
-    AddInteger(static_cast<int64_t>(value));
+    store_.AddInteger(static_cast<int64_t>(value));
   }
   return true;
 }
 
-void FeatureDecoder::AddFloats(const char* floats, int64_t count) {
-  const int64_t stored = std::min(count, wanted_ - std::min(count_, wanted_));
-  if (spec_.type.dtype == DType::kF32 && stored > 0) {
-    float* out = As<float>(out_) + count_;
-    std::memcpy(out, floats, static_cast<size_t>(stored) * sizeof(float));
-    if (!plain_) {
-      for (int64_t i = 0; i < stored; ++i) out[i] = spec_.scale * out[i] + spec_.offset;
-    }
-  }
-  count_ += count;
-}
-
-void FeatureDecoder::AddInteger(int64_t value) {
-  if (count_ < wanted_) StoreInteger(value);
-  ++count_;
-}
-
-void FeatureDecoder::StoreInteger(int64_t value) {
-  bool fits = spec_.classes == 0 || (value >= 0 && value < spec_.classes);
-  switch (spec_.type.dtype) {
-    case DType::kU8:
-      fits = fits && value >= 0 && value <= 255;
-      As<uint8_t>(out_)[count_] = static_cast<uint8_t>(value);
-      break;
-    case DType::kI32:
-      fits = fits && value == static_cast<int32_t>(value);
-      As<int32_t>(out_)[count_] = static_cast<int32_t>(value);
-      break;
-    case DType::kI64:
-      As<int64_t>(out_)[count_] = value;
-      break;
-    default:
-      As<float>(out_)[count_] =
-          plain_ ? static_cast<float>(value) : spec_.scale * static_cast<float>(value) + spec_.offset;
-  }
-  if (!fits && !misfit_) {
-    misfit_ = true;
-    bad_value_ = value;
-    bad_element_ = count_;
-  }
-}
-
-absl::Status FeatureDecoder::Finish() {
+absl::Status FeatureDecoder::CheckKind() {
   switch (kind_) {
     case FeatureKind::kNone:
       return Error("is there, but holds no list");
     case FeatureKind::kBytes:
-      return FinishBytes();
-    case FeatureKind::kFloat:
-      if (spec_.type.dtype != DType::kF32) {
-        return Error(absl::StrCat("is a float_list, and cannot become ", spec_.type.ToString()));
+      if (strings_ > 1 || (strings_ == 0 && !spec_.variable && spec_.ragged_rows == 0)) {
+        return Error(absl::StrCat("holds ", strings_, " strings; wanted one of ", wanted_, " bytes (",
+                                  spec_.type.ToString(), ")"));
       }
-      return count_ == wanted_ ? absl::OkStatus() : CountError("floats");
+      store_.Clear();
+      if (strings_ == 0 || store_.AddString(string_)) return absl::OkStatus();
+      return Error(absl::StrCat("is a string of ", string_.size(), " bytes, and cannot be ",
+                                lockstep::NameOf(*spec_.raw), " elements that become ",
+                                spec_.type.ToString()));
+    case FeatureKind::kFloat:
+      if (spec_.raw) break;
+      if (spec_.type.dtype == DType::kF32 || spec_.type.dtype == DType::kF16 ||
+          spec_.type.dtype == DType::kBF16) {
+        return absl::OkStatus();
+      }
+      return Error(absl::StrCat("is a float_list, and cannot become ", spec_.type.ToString()));
     case FeatureKind::kInt64:
-      break;
+      if (!spec_.raw) return absl::OkStatus();
   }
-  if (count_ != wanted_) return CountError("integers");
-  if (!misfit_) return absl::OkStatus();
-  const std::string where = wanted_ == 1 ? "" : absl::StrCat(" (element ", bad_element_, ")");
+  return Error(absl::StrCat("is not a string of raw elements (it holds ", NameOf(kind_), ")"));
+}
+
+absl::Status FeatureDecoder::CheckRange() const {
+  if (store_.all_fit()) return absl::OkStatus();
+  const std::string where = wanted_ == 1 ? "" : absl::StrCat(" (element ", store_.bad_element(), ")");
   if (spec_.classes > 0)
-    return Error(absl::StrCat("is ", bad_value_, where, ", not in [0, ", spec_.classes, ")"));
+    return Error(absl::StrCat("is ", store_.bad_value(), where, ", not in [0, ", spec_.classes, ")"));
+  return Error(absl::StrCat("is ", store_.bad_value(), where, ", which does not fit ",
+                            lockstep::NameOf(spec_.type.dtype)));
+}
+
+absl::Status FeatureDecoder::FinishFixed() {
+  RETURN_IF_ERROR(CheckKind());
+  if (count() != wanted_) return CountError();
+  return CheckRange();
+}
+
+absl::Status FeatureDecoder::FinishVariable() {
+  RETURN_IF_ERROR(FinishRow());
+  return count() > wanted_ ? CountError() : absl::OkStatus();
+}
+
+absl::Status FeatureDecoder::FinishRow() {
+  if (kind_ == FeatureKind::kNone) return absl::OkStatus();
+  RETURN_IF_ERROR(CheckKind());
+  return CheckRange();
+}
+
+absl::Status FeatureDecoder::CountError() const {
+  const absl::string_view unit = kind_ == FeatureKind::kFloat   ? "floats"
+                                 : kind_ == FeatureKind::kInt64 ? "integers"
+                                 : spec_.raw                    ? "elements"
+                                                                : "bytes";
+  const absl::string_view most = spec_.variable || spec_.ragged_rows > 0 ? "at most " : "";
   return Error(
-      absl::StrCat("is ", bad_value_, where, ", which does not fit ", lockstep::NameOf(spec_.type.dtype)));
+      absl::StrCat("has ", count(), " ", unit, "; wanted ", most, wanted_, " (", spec_.type.ToString(), ")"));
 }
 
-absl::Status FeatureDecoder::FinishBytes() {
-  if (strings_ != 1) {
-    return Error(absl::StrCat("holds ", strings_, " strings; wanted one of ", wanted_, " bytes (",
-                              spec_.type.ToString(), ")"));
-  }
-  count_ = static_cast<int64_t>(string_.size());
-  if (count_ != wanted_) return CountError("bytes");
-  const auto* bytes = reinterpret_cast<const uint8_t*>(string_.data());
-  if (spec_.type.dtype == DType::kU8 && spec_.classes == 0) {
-    if (count_ > 0) std::memcpy(out_, bytes, static_cast<size_t>(count_));
-  } else if (spec_.type.dtype == DType::kF32) {
-    float* out = As<float>(out_);
-    if (plain_) {
-      for (int64_t i = 0; i < wanted_; ++i) out[i] = bytes[i];
-    } else {
-      for (int64_t i = 0; i < wanted_; ++i)
-        out[i] = spec_.scale * static_cast<float>(bytes[i]) + spec_.offset;
-    }
-  } else {
-    kind_ = FeatureKind::kInt64;
-    count_ = 0;
-    for (int64_t i = 0; i < wanted_; ++i) AddInteger(bytes[i]);
-    return Finish();
-  }
-  return absl::OkStatus();
-}
-
-absl::Status FeatureDecoder::CountError(absl::string_view unit) const {
-  return Error(
-      absl::StrCat("has ", count_, " ", unit, "; wanted ", wanted_, " (", spec_.type.ToString(), ")"));
-}
-
-absl::Status FeatureDecoder::Error(absl::string_view what) const {
-  return DataError(absl::StrCat("feature '", spec_.name, "' ", what));
-}
+absl::Status FeatureDecoder::Error(absl::string_view what) const { return FeatureError(spec_, what); }
 
 }  // namespace lockstep::data

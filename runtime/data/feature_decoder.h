@@ -1,4 +1,5 @@
-// One feature of an Example into one buffer.
+// Decodes the lists of one feature of a tf.train.Example into typed elements. Shared by the two parsers;
+// nobody else needs it.
 #ifndef LOCKSTEP_RUNTIME_DATA_FEATURE_DECODER_H_
 #define LOCKSTEP_RUNTIME_DATA_FEATURE_DECODER_H_
 
@@ -7,7 +8,8 @@
 
 #include "absl/strings/string_view.h"
 #include "runtime/core/status.h"
-#include "runtime/data/example_parser.h"
+#include "runtime/data/element_store.h"
+#include "runtime/data/feature_spec.h"
 #include "runtime/data/wire.h"
 
 namespace lockstep::data {
@@ -16,50 +18,49 @@ namespace lockstep::data {
 enum class FeatureKind : uint8_t { kNone = 0, kBytes = 1, kFloat = 2, kInt64 = 3 };
 absl::string_view NameOf(FeatureKind kind);  // "bytes_list"
 
-// Collects the elements of one map entry of Features, whose lists may come in pieces: a list of the same kind
-// goes on, one of another kind starts anew (the rules of a protobuf oneof). Elements past the wanted number
-// are only counted.
+// Collects the elements of one feature, whose lists may come in pieces: a list of the same kind goes on, one
+// of another kind starts anew (the rules of a protobuf oneof). Elements past the capacity are only counted.
 class FeatureDecoder {
  public:
-  // `spec` is borrowed; `out` receives its elements.
-  FeatureDecoder(const FeatureSpec& spec, std::byte* out)
-      : spec_(spec),
-        out_(out),
-        wanted_(spec.type.shape.NumElements()),
-        plain_(spec.scale == 1 && spec.offset == 0) {}
+  // `spec` is borrowed; `out` receives up to `capacity` elements. `depth`: messages around the feature.
+  FeatureDecoder(const FeatureSpec& spec, std::byte* out, int64_t capacity, int depth)
+      : spec_(spec), store_(spec, out, capacity), wanted_(capacity), depth_(depth) {}
 
-  // Reads `entry`, a map entry. False where it is no wire format.
+  // Reads `entry`, a map entry (which is one message around the feature), or the feature itself. False where
+  // it is no wire format.
   bool Read(absl::string_view entry);
+  bool ReadFeature(absl::string_view feature);
 
-  // After Read: whether what was found is what was wanted; then `out` is complete.
-  absl::Status Finish();
+  // After reading: whether what was found is what was wanted, in number exactly the capacity, or no more
+  // than it, or whatever it is. Error: DataError naming the feature.
+  absl::Status FinishFixed();
+  absl::Status FinishVariable();
+  absl::Status FinishRow();
 
   FeatureKind kind() const { return kind_; }
+  int64_t count() const { return store_.count(); }  // of elements
   int64_t strings() const { return strings_; }
   absl::string_view string() const { return string_; }  // the last of a bytes_list
 
  private:
-  bool ReadFeature(absl::string_view feature);
   bool ReadList(FeatureKind kind, absl::string_view list);
   bool AddPacked(FeatureKind kind, absl::string_view packed);
-  void AddFloats(const char* floats, int64_t count);
-  void AddInteger(int64_t value);
-  void StoreInteger(int64_t value);
-  absl::Status FinishBytes();
-  absl::Status CountError(absl::string_view unit) const;
+  absl::Status CheckKind();
+  absl::Status CheckRange() const;
+  absl::Status CountError() const;
   absl::Status Error(absl::string_view what) const;
 
   const FeatureSpec& spec_;
-  std::byte* const out_;
+  ElementStore store_;
   const int64_t wanted_;
-  const bool plain_;  // no scale and no offset
+  const int depth_;
   FeatureKind kind_ = FeatureKind::kNone;
-  int64_t count_ = 0;  // of floats or integers
   int64_t strings_ = 0;
   absl::string_view string_;
-  bool misfit_ = false;  // an integer is out of range; the first such is:
-  int64_t bad_value_ = 0, bad_element_ = 0;
 };
+
+// `what` as an error of the feature.
+absl::Status FeatureError(const FeatureSpec& spec, absl::string_view what);
 
 }  // namespace lockstep::data
 

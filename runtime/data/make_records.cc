@@ -9,6 +9,7 @@
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "proto/example.pb.h"
 #include "runtime/data/gunzip.h"
+#include "runtime/data/make_parts.h"
 #include "runtime/data/record_shards.h"
 #include "runtime/data/record_writer.h"
 #include "runtime/data/text/bpe_trainer.h"
@@ -19,24 +20,6 @@ namespace lockstep::data {
 namespace {
 
 constexpr size_t kInputLimitBytes = size_t{4} << 30;
-
-absl::StatusOr<std::string> ReadInput(FileSystem* fs, const std::string& path) {
-  auto contents = ReadWholeFile(fs, path);
-  if (!contents.ok()) return DataError(contents.status().message());
-  return IsGzip(*contents) ? Gunzip(path, *contents, kInputLimitBytes) : *std::move(contents);
-}
-
-// Maps in the order of their keys: the same bytes every time.
-std::string Serialize(const records::Example& example) {
-  std::string bytes;
-  {
-    google::protobuf::io::StringOutputStream stream(&bytes);
-    google::protobuf::io::CodedOutputStream coded(&stream);
-    coded.SetSerializationDeterministic(true);
-    example.SerializeToCodedStream(&coded);
-  }
-  return bytes;
-}
 
 void Tell(const Shard& shard, std::ostream& out) {
   out << shard.path << ": " << shard.records << " records, " << shard.bytes << " bytes\n";
@@ -82,6 +65,25 @@ absl::Status WritePart(FileSystem* fs, const MakeTarget& target, absl::string_vi
   return absl::OkStatus();
 }
 
+}  // namespace
+
+absl::StatusOr<std::string> ReadMakeInput(FileSystem* fs, const std::string& path) {
+  auto contents = ReadWholeFile(fs, path);
+  if (!contents.ok()) return DataError(contents.status().message());
+  return IsGzip(*contents) ? Gunzip(path, *contents, kInputLimitBytes) : *std::move(contents);
+}
+
+std::string SerializeExample(const records::Example& example) {
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    example.SerializeToCodedStream(&coded);
+  }
+  return bytes;
+}
+
 absl::Status WriteParts(FileSystem* fs, const MakeTarget& target, bool held_out,
                         const std::vector<std::string>& train, const std::vector<std::string>& test,
                         std::ostream& out) {
@@ -89,6 +91,8 @@ absl::Status WriteParts(FileSystem* fs, const MakeTarget& target, bool held_out,
   RETURN_IF_ERROR(WritePart(fs, target, held_out ? "-train" : "", target.shards, train, out));
   return held_out ? WritePart(fs, target, "-test", 1, test, out) : absl::OkStatus();
 }
+
+namespace {
 
 // ---- Tables ----------------------------------------------------------------------------------------------
 
@@ -158,7 +162,7 @@ std::vector<std::string> TextRecords(const std::vector<absl::string_view>& chunk
       tokenizer->Encode(chunk, &ids, &cache);
       feature.mutable_int64_list()->mutable_value()->Add(ids.begin(), ids.end());
     }
-    records.push_back(Serialize(example));
+    records.push_back(SerializeExample(example));
   }
   return records;
 }
@@ -207,7 +211,7 @@ absl::StatusOr<ColumnFeature> ParseColumns(const std::string& text, ColumnFeatur
 absl::Status MakeFromTable(FileSystem* fs, const TableOptions& options, const MakeTarget& target,
                            std::ostream& out) {
   if (options.features.empty()) return ConfigError("no features are named: give --bytes, --ints or --floats");
-  ASSIGN_OR_RETURN(const std::string text, ReadInput(fs, options.input));
+  ASSIGN_OR_RETURN(const std::string text, ReadMakeInput(fs, options.input));
   std::vector<std::string> train, test;
   int64_t line = 0, row = 0;
   for (absl::string_view content : absl::StrSplit(text, '\n')) {
@@ -220,7 +224,7 @@ absl::Status MakeFromTable(FileSystem* fs, const TableOptions& options, const Ma
       RETURN_IF_ERROR(AddFeature(options.input, line, cells, feature, &example));
     }
     const bool held_out = options.test_every > 0 && row % options.test_every == 0;
-    (held_out ? test : train).push_back(Serialize(example));
+    (held_out ? test : train).push_back(SerializeExample(example));
     ++row;
   }
   return WriteParts(fs, target, options.test_every > 0, train, test, out);
@@ -230,7 +234,7 @@ absl::Status MakeFromText(FileSystem* fs, const TextOptions& options, const Make
                           std::ostream& out) {
   RETURN_IF_ERROR(CheckTokenizerOptions(options));
   if (options.chunk_bytes < 1) return ConfigError("--chunk-bytes must be at least 1");
-  ASSIGN_OR_RETURN(const std::string contents, ReadInput(fs, options.input));
+  ASSIGN_OR_RETURN(const std::string contents, ReadMakeInput(fs, options.input));
   if (options.test_bytes >= static_cast<int64_t>(contents.size())) {
     return ConfigError(absl::StrCat(options.input, " has only ", contents.size(), " bytes; --test-bytes ",
                                     options.test_bytes, " leaves nothing to train on"));

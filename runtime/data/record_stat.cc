@@ -1,109 +1,115 @@
-// Statistics over all records.
+// Statistics over all records, for people and as a file.
 #include <algorithm>
-#include <limits>
-#include <map>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "proto/example.pb.h"
-#include "runtime/data/dataset.h"
+#include "runtime/data/columns/statistics.h"
 #include "runtime/data/record_tools.h"
+#include "runtime/data/stat_html.h"
 
 namespace lockstep::data {
 namespace {
 
-struct Range {
-  double least = std::numeric_limits<double>::infinity(), most = -std::numeric_limits<double>::infinity();
-  void Add(double value) {
-    least = std::min(least, value);
-    most = std::max(most, value);
-  }
-  std::string Text() const {
-    if (least > most) return "-";
-    return least == most ? absl::StrFormat("%.10g", least) : absl::StrFormat("%.10g .. %.10g", least, most);
-  }
-};
+constexpr size_t kShownValues = 10;  // of a feature's different values
 
-// One feature of one type.
-struct FeatureStat {
-  int64_t records = 0;
-  Range lengths, values;  // elements; of a string its bytes
+std::string RangeText(double least, double most) {
+  return least == most ? absl::StrFormat("%.10g", least) : absl::StrFormat("%.10g .. %.10g", least, most);
+}
+
+// A line of bars, one a bin, the highest of eight eighths.
+std::string Bars(const std::vector<int64_t>& histogram) {
+  static constexpr const char* kBars[] = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+  const int64_t most = *std::max_element(histogram.begin(), histogram.end());
+  std::string bars;
+  for (const int64_t count : histogram) bars += kBars[(count * 8 + most - 1) / most];
+  return bars;
+}
+
+// All places of a feature as one.
+NumberStatistics Total(const FeatureStatistics& feature) {
+  NumberStatistics total;
   double sum = 0;
-  int64_t elements = 0;
-
-  void Add(double value) {
-    values.Add(value);
-    sum += value;
-    ++elements;
+  for (const NumberStatistics& n : feature.numbers) {
+    if (n.count == 0) continue;
+    total.min = total.count == 0 ? n.min : std::min(total.min, n.min);
+    total.max = total.count == 0 ? n.max : std::max(total.max, n.max);
+    sum += n.mean * static_cast<double>(n.count);
+    total.count += n.count;
+    total.not_finite += n.not_finite;
   }
-};
-
-// By (name, type). A feature that changes its type has several.
-using Stats = std::map<std::pair<std::string, std::string>, FeatureStat>;
-
-void AddBytes(const std::string& name, const records::BytesList& list, Stats* stats) {
-  const bool one = list.value_size() == 1;
-  FeatureStat& stat = (*stats)[{name, one ? "bytes" : "strings"}];
-  ++stat.records;
-  stat.lengths.Add(one ? static_cast<double>(list.value(0).size()) : list.value_size());
-  for (const std::string& value : list.value()) {
-    for (unsigned char byte : value) stat.Add(byte);
-  }
+  total.mean = total.count > 0 ? sum / static_cast<double>(total.count) : 0;
+  if (feature.numbers.size() == 1) total.histogram = feature.numbers[0].histogram;
+  return total;
 }
 
-template <typename List>
-void AddNumbers(const std::string& name, const char* type, const List& list, Stats* stats) {
-  FeatureStat& stat = (*stats)[{name, type}];
-  ++stat.records;
-  stat.lengths.Add(list.value_size());
-  for (auto value : list.value()) stat.Add(static_cast<double>(value));
-}
-
-void AddExample(const records::Example& example, Stats* stats) {
-  for (const auto& [name, feature] : example.features().feature()) {
-    if (feature.has_bytes_list())
-      AddBytes(name, feature.bytes_list(), stats);
-    else if (feature.has_float_list())
-      AddNumbers(name, "float", feature.float_list(), stats);
-    else if (feature.has_int64_list())
-      AddNumbers(name, "int64", feature.int64_list(), stats);
-    else
-      ++(*stats)[{name, "no list"}].records;
+// Class balance: the most frequent values with their shares.
+void PrintValues(const FeatureStatistics& feature, std::ostream& out) {
+  if (!feature.all_values || feature.values.size() > static_cast<size_t>(feature.elements) / 2) return;
+  out << absl::StreamFormat("    %u different:", feature.values.size());
+  for (size_t i = 0; i < std::min(kShownValues, feature.values.size()); ++i) {
+    const ValueCount& value = feature.values[i];
+    out << absl::StreamFormat(
+        "%s %s (%.1f %%)", i == 0 ? "" : ",", value.value,
+        100.0 * static_cast<double>(value.count) / static_cast<double>(feature.elements));
   }
+  if (feature.values.size() > kShownValues) out << ", ...";
+  out << "\n";
 }
 
-void Print(const Stats& stats, int64_t records, std::ostream& out) {
-  out << absl::StreamFormat("%-20s %-8s %-14s %-24s %-14s %s\n", "feature", "type", "length", "values",
-                            "mean", "in records");
-  for (const auto& [key, stat] : stats) {
-    const std::string mean = stat.elements > 0 ? absl::StrFormat("%.6g", stat.sum / stat.elements) : "-";
-    const std::string share = stat.records == records ? "all" : absl::StrCat(stat.records);
-    out << absl::StreamFormat("%-20s %-8s %-14s %-24s %-14s %s\n", key.first, key.second, stat.lengths.Text(),
-                              stat.values.Text(), mean, share);
+void PrintFeature(const std::string& name, const FeatureStatistics& feature, int64_t records,
+                  std::ostream& out) {
+  const bool bytes = feature.type == "bytes";
+  const bool one_string = bytes && feature.min_length == 1 && feature.max_length == 1;
+  const NumberStatistics total = Total(feature);
+  const std::string lengths = one_string ? RangeText(feature.min_string_bytes, feature.max_string_bytes)
+                                         : RangeText(feature.min_length, feature.max_length);
+  out << absl::StreamFormat("%-20s %-8s %-14s %-24s %-14s %s\n", name,
+                            bytes && !one_string ? "strings" : feature.type, lengths,
+                            total.count > 0 ? RangeText(total.min, total.max) : "-",
+                            total.count > 0 ? absl::StrFormat("%.6g", total.mean) : "-",
+                            feature.records == records ? "all" : absl::StrCat(feature.records));
+  if (total.not_finite > 0) out << "    " << total.not_finite << " of them are NaN or infinite\n";
+  if (!total.histogram.empty() && total.max > total.min) out << "    |" << Bars(total.histogram) << "|\n";
+  PrintValues(feature, out);
+}
+
+void Print(const std::map<std::string, std::vector<FeatureStatistics>>& features, const char* what,
+           int64_t records, std::ostream& out) {
+  if (features.empty()) return;
+  out << absl::StreamFormat("%-20s %-8s %-14s %-24s %-14s %s\n", what, "type", "length", "values", "mean",
+                            records < 0 ? "steps" : "in records");
+  for (const auto& [name, types] : features) {
+    for (const FeatureStatistics& feature : types) PrintFeature(name, feature, records, out);
   }
 }
 
 }  // namespace
 
-absl::Status StatRecords(FileSystem* fs, const std::vector<std::string>& patterns, std::ostream& out) {
+absl::Status StatRecords(FileSystem* fs, const std::vector<std::string>& patterns, const StatOptions& options,
+                         std::ostream& out) {
   ASSIGN_OR_RETURN(const std::vector<std::string> paths, ListRecordFiles(fs, patterns));
   ASSIGN_OR_RETURN(const auto dataset, Dataset::Open(fs, paths));
-  Stats stats;
-  Range sizes;
-  int64_t others = 0;
-  records::Example example;
-  for (int64_t id = 0; id < dataset->size(); ++id) {
-    ASSIGN_OR_RETURN(const absl::string_view record, dataset->Record(id));
-    sizes.Add(static_cast<double>(record.size()));
-    if (example.ParseFromArray(record.data(), static_cast<int>(record.size())))
-      AddExample(example, &stats);
-    else
-      ++others;
+  ASSIGN_OR_RETURN(const Statistics statistics, ComputeStatistics(*dataset));
+  if (!options.out.empty())
+    RETURN_IF_ERROR(WriteFileAtomically(fs, options.out, WriteStatistics(statistics)));
+  if (!options.html.empty())
+    RETURN_IF_ERROR(WriteFileAtomically(fs, options.html, StatisticsPage(statistics)));
+  if (options.json) {
+    out << WriteStatistics(statistics);
+    return absl::OkStatus();
   }
+  const std::string sizes = RangeText(static_cast<double>(statistics.min_record_bytes),
+                                      static_cast<double>(statistics.max_record_bytes));
   out << absl::StreamFormat("%d records in %u files, %d bytes; a record has %s bytes\nfingerprint %s\n",
-                            dataset->size(), paths.size(), dataset->size_bytes(), sizes.Text(),
-                            dataset->fingerprint());
-  if (others > 0) out << others << " of them are no tf.train.Example\n";
-  if (!stats.empty()) Print(stats, dataset->size(), out);
+                            dataset->size(), paths.size(), dataset->size_bytes(), sizes,
+                            statistics.fingerprint);
+  if (statistics.other_records > 0)
+    out << statistics.other_records << " of them are no tf.train.Example and no SequenceExample\n";
+  Print(statistics.features, "feature", dataset->size(), out);
+  Print(statistics.lists, "feature list", -1, out);
+  for (const std::string& path : {options.out, options.html}) {
+    if (!path.empty()) out << "written to " << path << "\n";
+  }
   return absl::OkStatus();
 }
 

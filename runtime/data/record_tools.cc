@@ -132,6 +132,27 @@ absl::Status VerifyRecords(FileSystem* fs, const std::vector<std::string>& patte
       absl::StrFormat("%d damaged places in %d of %u files", total.damaged, damaged_files, paths.size()));
 }
 
+namespace {
+
+bool ParseRecord(absl::string_view record, google::protobuf::Message* message) {
+  return message->ParseFromArray(record.data(), static_cast<int>(record.size()));
+}
+
+absl::Status PrintRecord(const google::protobuf::Message& message, const std::string& place, CatFormat format,
+                         std::ostream& out) {
+  if (format == CatFormat::kText) {
+    out << "# " << place << "\n" << message.DebugString();
+    return absl::OkStatus();
+  }
+  std::string json;
+  const auto status = google::protobuf::util::MessageToJsonString(message, &json);
+  if (!status.ok()) return DataError(absl::StrCat(place, ": ", std::string(status.message())));
+  out << json << "\n";
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::Status CatRecords(FileSystem* fs, const std::vector<std::string>& patterns, CatFormat format,
                         int64_t first, int64_t limit, std::ostream& out) {
   ASSIGN_OR_RETURN(const std::vector<std::string> paths, ListRecordFiles(fs, patterns));
@@ -140,19 +161,16 @@ absl::Status CatRecords(FileSystem* fs, const std::vector<std::string>& patterns
   const int64_t end = limit < 0 ? size : begin + std::min(limit, size - begin);
   for (int64_t id = begin; id < end; ++id) {
     ASSIGN_OR_RETURN(const absl::string_view record, dataset->Record(id));
-    records::Example example;
-    if (!example.ParseFromArray(record.data(), static_cast<int>(record.size()))) {
-      return DataError(absl::StrCat(dataset->Describe(id), " is not a tf.train.Example"));
-    }
-    if (format == CatFormat::kText) {
-      out << "# " << dataset->Describe(id) << "\n" << example.DebugString();
+    const std::string place = dataset->Describe(id);
+    records::SequenceExample sequence;
+    if (ParseRecord(record, &sequence) && sequence.has_feature_lists()) {
+      RETURN_IF_ERROR(PrintRecord(sequence, place, format, out));
       continue;
     }
-    std::string json;
-    const auto status = google::protobuf::util::MessageToJsonString(example, &json);
-    if (!status.ok())
-      return DataError(absl::StrCat(dataset->Describe(id), ": ", std::string(status.message())));
-    out << json << "\n";
+    records::Example example;
+    if (!ParseRecord(record, &example))
+      return DataError(absl::StrCat(place, " is not a tf.train.Example or SequenceExample"));
+    RETURN_IF_ERROR(PrintRecord(example, place, format, out));
   }
   return absl::OkStatus();
 }

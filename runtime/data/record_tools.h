@@ -38,13 +38,21 @@ enum class CatFormat : uint8_t {
   kText,  // as protobuf text
   kJson,  // a JSON object a line (proto3's mapping: bytes as base64, int64 as strings)
 };
+// Examples, or SequenceExamples where they have feature lists.
 // Records first .. first + limit - 1 of all files as one list; limit < 0: all from `first` on.
 absl::Status CatRecords(FileSystem* fs, const std::vector<std::string>& patterns, CatFormat format,
                         int64_t first, int64_t limit, std::ostream& out);
 
-// Over all records: how many, how large, and for each feature its type, length, range of values, and in how
-// many records it is.
-absl::Status StatRecords(FileSystem* fs, const std::vector<std::string>& patterns, std::ostream& out);
+struct StatOptions {
+  bool json = false;      // to `out` as the file is
+  std::string out = {};   // "": none. A file of statistics, for columns of a training (columns/statistics.h)
+  std::string html = {};  // "": none. A page with plots
+};
+// Over all records: how many, how large, and for each feature its type, length, range and histogram of
+// values, the most frequent values with their shares, and in how many records it is; likewise of feature
+// lists.
+absl::Status StatRecords(FileSystem* fs, const std::vector<std::string>& patterns, const StatOptions& options,
+                         std::ostream& out);
 
 struct BenchOptions {
   bool parse = false;    // decode every feature into batches, not only read
@@ -56,8 +64,8 @@ struct BenchOptions {
 };
 // Prints "X GB/s  Y records/s". Checksums are always compared. Reading goes from file to file without an
 // index, `threads` files at a time, opening included; parsing opens the files once before, and says how long
-// that took. With `baseline` a second line tells what read() of the same files into one reused buffer of 1 MiB
-// reached, and how the passes compare with it: "# bare read(): X GB/s; this is 98 % of it".
+// that took. With `baseline` a second line tells what read() of the same files into one reused buffer of 1
+// MiB reached, and how the passes compare with it: "# bare read(): X GB/s; this is 98 % of it".
 absl::Status BenchRecords(FileSystem* fs, const std::vector<std::string>& patterns,
                           const BenchOptions& options, std::ostream& out);
 

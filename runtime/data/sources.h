@@ -15,10 +15,16 @@
 
 namespace lockstep::data {
 
-// Sample i is record i of `dataset`; an input for each feature, named as it is. The first record is parsed at
-// once, so that a wrong name, type or shape is told before training starts.
+// Sample i is record i of `dataset`; an input for each feature, named as it is, and those that OutputsOf
+// adds. The first record is parsed at once, so that a wrong name, type or shape is told before training
+// starts.
 absl::StatusOr<std::shared_ptr<const SampleSource>> MakeExampleSource(std::shared_ptr<const Dataset> dataset,
                                                                       std::vector<FeatureSpec> features);
+
+// The same of tf.train.SequenceExamples; inputs as SequenceParser::outputs(). A name may stand only once.
+absl::StatusOr<std::shared_ptr<const SampleSource>> MakeSequenceSource(std::shared_ptr<const Dataset> dataset,
+                                                                       std::vector<FeatureSpec> context,
+                                                                       std::vector<FeatureSpec> lists);
 
 // Text as byte tokens. All text is joined in order into M tokens and cut into windows. Inputs of sample k:
 //   "tokens"  I32 [length]  tokens k*stride .. k*stride + length - 1

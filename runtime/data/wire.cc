@@ -16,6 +16,14 @@ bool WireReader::LongVarint(uint64_t* value) {
   return false;
 }
 
+bool WireReader::LongSize(uint32_t* size) {
+  const char* const begin = at_;
+  uint64_t value = 0;
+  if (!LongVarint(&value) || at_ - begin > 5 || value > 0x7fffffff - 16) return false;
+  *size = static_cast<uint32_t>(value);
+  return true;
+}
+
 bool WireReader::Skip(uint32_t number, WireType type) {
   uint64_t varint;
   absl::string_view bytes;
@@ -38,16 +46,17 @@ bool WireReader::Skip(uint32_t number, WireType type) {
 }
 
 bool WireReader::SkipGroup(uint32_t number) {
-  constexpr int kMaxDepth = 100;  // protobuf's own limit
-  uint32_t open[kMaxDepth];       // numbers of the groups that are still open
+  uint32_t open[kDeepestMessage];  // numbers of the groups that are still open
   int depth = 0;
+  const int most = kDeepestMessage - depth_;
+  if (most < 1) return false;
   open[depth++] = number;
   while (depth > 0) {
     uint32_t inner = 0;
     WireType type;
     if (!Tag(&inner, &type)) return false;
     if (type == WireType::kGroup) {
-      if (depth == kMaxDepth) return false;
+      if (depth == most) return false;
       open[depth++] = inner;
     } else if (type == WireType::kEndGroup) {
       if (open[--depth] != inner) return false;

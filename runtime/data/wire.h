@@ -18,11 +18,16 @@ enum class WireType : uint8_t {
   kFixed32 = 5
 };
 
+// Messages and groups may stand so deep inside each other, the outermost not counted (protobuf's own limit).
+inline constexpr int kDeepestMessage = 100;
+
 // A cursor over the fields of one message. Every method returns false where the bytes end or are no wire
-// format; the cursor must not be used after that. Accepts all that protobuf accepts.
+// format; the cursor must not be used after that. Accepts what protobuf accepts and nothing else.
 class WireReader {
  public:
-  explicit WireReader(absl::string_view bytes) : at_(bytes.data()), end_(bytes.data() + bytes.size()) {}
+  // `depth`: how many messages stand around this one.
+  explicit WireReader(absl::string_view bytes, int depth = 0)
+      : at_(bytes.data()), end_(bytes.data() + bytes.size()), depth_(depth) {}
 
   bool done() const { return at_ == end_; }
   absl::string_view rest() const { return {at_, static_cast<size_t>(end_ - at_)}; }
@@ -52,8 +57,8 @@ class WireReader {
   }
 
   bool Bytes(absl::string_view* bytes) {
-    uint64_t size = 0;
-    if (!Varint(&size) || size > static_cast<uint64_t>(end_ - at_)) return false;
+    uint32_t size = 0;
+    if (!Size(&size) || size > static_cast<uint64_t>(end_ - at_)) return false;
     *bytes = absl::string_view(at_, size);
     at_ += size;
     return true;
@@ -67,15 +72,25 @@ class WireReader {
     return true;
   }
 
-  // Steps over the value of a field whose tag was read, with all that a group holds (nested up to 100 deep).
+  // Steps over the value of a field whose tag was read, with all that a group holds.
   bool Skip(uint32_t number, WireType type);
 
  private:
+  // A length: at most five bytes, and at most 2^31 - 17.
+  bool Size(uint32_t* size) {
+    if (at_ != end_ && static_cast<uint8_t>(*at_) < 0x80) {
+      *size = static_cast<uint8_t>(*at_++);
+      return true;
+    }
+    return LongSize(size);
+  }
+  bool LongSize(uint32_t* size);
   bool LongVarint(uint64_t* value);
   bool SkipGroup(uint32_t number);
 
   const char* at_;
   const char* end_;
+  int depth_;
 };
 
 }  // namespace lockstep::data

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "proto/run_config.pb.h"
+#include "runtime/nn/columns.h"
 #include "runtime/nn/layer_list.h"
 
 namespace lockstep::nn {
@@ -85,10 +86,12 @@ absl::StatusOr<Graph> BuildAroundNetwork(const ModelConfig& config, const LossCo
                                          const DataSpec& data, int64_t micro_batch, const ModelParams& params,
                                          const ModelRegistry::Entry* entry) {
   Builder b(micro_batch);
-  const Tensor x = b.Input(data.input.name, data.input.type.dtype, data.input.type.shape);
+  TableInputs tables;
+  const Tensor x = InputOf(b, data, &tables);
   const Tensor label = b.Input(data.label.name, data.label.type.dtype, data.label.type.shape);
   RETURN_IF_ERROR(b.error());
-  ASSIGN_OR_RETURN(const Tensor y, ApplyNetwork(b, x, config, params, data, entry));
+  ASSIGN_OR_RETURN(Tensor y, ApplyNetwork(b, x, config, params, data, entry));
+  y = AddLinearColumns(b, y, data, tables);
   RETURN_IF_ERROR(b.error());
   if (b.dtype(y) != DType::kF32 || !b.batched(y)) {
     return ConfigError("model: its output does not depend on the input through any layer");
@@ -99,15 +102,24 @@ absl::StatusOr<Graph> BuildAroundNetwork(const ModelConfig& config, const LossCo
   return std::move(b).Finish();
 }
 
+const FieldSpec* FindField(const DataSpec& data, const std::string& name) {
+  if (name == data.input.name) return &data.input;
+  if (name == data.label.name) return &data.label;
+  for (const FieldSpec& extra : data.extra) {
+    if (name == extra.name) return &extra;
+  }
+  return nullptr;
+}
+
 // A whole model says itself what it reads; the data must have it.
 absl::Status CheckInputs(const std::string& model, const Graph& graph, const DataSpec& data) {
   for (const graph::Input& input : graph.inputs) {
-    const FieldSpec* field = input.name == data.input.name   ? &data.input
-                             : input.name == data.label.name ? &data.label
-                                                             : nullptr;
+    const FieldSpec* field = FindField(data, input.name);
     if (field == nullptr) {
-      return ConfigError(absl::StrCat("model '", model, "' reads '", input.name, "', but the data has only '",
-                                      data.input.name, "' and '", data.label.name, "'"));
+      std::string known = absl::StrCat("'", data.input.name, "'");
+      for (const FieldSpec& extra : data.extra) absl::StrAppend(&known, ", '", extra.name, "'");
+      return ConfigError(absl::StrCat("model '", model, "' reads '", input.name, "', but the data has only ",
+                                      known, " and '", data.label.name, "'"));
     }
     TensorType want = field->type;
     want.shape = Shape{graph.micro_batch};

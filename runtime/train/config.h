@@ -54,8 +54,8 @@ RunConfig ResolveConfig(RunConfig config);
 std::string ConfigText(const RunConfig& config);
 
 // ConfigText of the resolved recipe: `config` with every default filled, without `execution` and without the
-// places of the data (data.train, data.eval, data.text.tokenizer: their contents are compared by
-// fingerprint). Two configurations with equal recipe texts give the same bits on the same data.
+// places of the data (data.train, data.eval, data.text.tokenizer, data.columns.statistics: their contents are
+// compared by fingerprint). Two configurations with equal recipe texts give the same bits on the same data.
 std::string RecipeText(const RunConfig& config);
 std::string RecipeHash(const RunConfig& config);  // SHA-256 of RecipeText, 64 lower-case hex digits
 

@@ -20,6 +20,9 @@ absl::Status CheckModel(const RunConfig& config);
 // config.data.image (config_validate_image.cc).
 absl::Status CheckImage(const ImageData& image);
 
+// config.data.columns (config_validate_columns.cc).
+absl::Status CheckColumns(const ColumnData& columns);
+
 inline absl::Status Wrong(absl::string_view path, absl::string_view what) {
   return ConfigError(absl::StrCat(path, ": ", what));
 }

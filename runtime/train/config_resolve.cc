@@ -181,6 +181,7 @@ std::string RecipeText(const RunConfig& config) {
     recipe.mutable_data()->clear_train();
     recipe.mutable_data()->clear_eval();
     if (recipe.data().has_text()) recipe.mutable_data()->mutable_text()->clear_tokenizer();
+    if (recipe.data().has_columns()) recipe.mutable_data()->mutable_columns()->clear_statistics();
     recipe.mutable_data()->clear_compression();  // nor does how they are packed
   }
   return Print(recipe);

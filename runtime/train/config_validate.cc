@@ -16,14 +16,26 @@ constexpr int64_t kMostSteps = int64_t{1} << 48;
 
 // ---- Data and loss
 
+absl::Status CheckInput(const std::string& path, const InputFeature& input) {
+  RETURN_IF_ERROR(Needed(path + ".feature", !input.feature().empty()));
+  RETURN_IF_ERROR(Dimensions(path + ".shape", input.shape()));
+  if ((input.variable() || input.steps()) && input.shape_size() == 0)
+    return Wrong(path + ".shape", "begins with how many rows there may be");
+  return absl::OkStatus();
+}
+
 absl::Status CheckRecords(const DataConfig& data, const LossConfig& loss) {
   RETURN_IF_ERROR(Needed("data.train", !data.train().empty()));
   if (data.has_image()) {
     RETURN_IF_ERROR(CheckImage(data.image()));
+  } else if (data.has_columns()) {
+    RETURN_IF_ERROR(CheckColumns(data.columns()));
   } else {
     RETURN_IF_ERROR(Needed("data.input", data.has_input()));
-    RETURN_IF_ERROR(Needed("data.input.feature", !data.input().feature().empty()));
-    RETURN_IF_ERROR(Dimensions("data.input.shape", data.input().shape()));
+    RETURN_IF_ERROR(CheckInput("data.input", data.input()));
+    for (int i = 0; i < data.extra_size(); ++i) {
+      RETURN_IF_ERROR(CheckInput(absl::StrCat("data.extra[", i, "]"), data.extra(i)));
+    }
   }
   RETURN_IF_ERROR(Needed("data.label", data.has_label()));
   RETURN_IF_ERROR(Needed("data.label.feature", !data.label().feature().empty()));
@@ -90,14 +102,19 @@ absl::Status CheckData(const RunConfig& config) {
   RETURN_IF_ERROR(Needed("data", config.has_data()));
   const DataConfig& data = config.data();
   std::vector<std::string> sources;
-  if (data.has_input() || (data.has_label() && !data.has_image())) sources.push_back("input and label");
+  if (data.has_input() || (data.has_label() && !data.has_image() && !data.has_columns()))
+    sources.push_back("input and label");
   if (data.has_image()) sources.push_back("image and label");
+  if (data.has_columns()) sources.push_back("columns and label");
   if (data.has_text()) sources.push_back("text");
   if (data.has_synthetic()) sources.push_back("synthetic");
   if (sources.empty())
-    return Wrong("data", "give one source: input and label, image and label, text, or synthetic");
+    return Wrong("data",
+                 "give one source: input and label, image and label, columns and label, text, or synthetic");
   if (sources.size() > 1)
     return Wrong("data", absl::StrCat("give one source, not ", absl::StrJoin(sources, " and ")));
+  if (data.extra_size() > 0 && !data.has_input())
+    return Wrong("data.extra", "goes beside data.input, which is not there");
   if (data.has_text()) return CheckText(data, config.loss());
   if (!data.has_synthetic()) return CheckRecords(data, config.loss());
   if (data.has_train() || data.has_eval())

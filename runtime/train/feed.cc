@@ -6,11 +6,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "runtime/core/names.h"
+#include "runtime/data/columns/column_source.h"
 #include "runtime/data/dataset.h"
-#include "runtime/data/example_parser.h"
 #include "runtime/data/order.h"
 #include "runtime/data/sources.h"
 #include "runtime/train/config.h"
+#include "runtime/train/feed_columns.h"
+#include "runtime/train/feed_features.h"
 #include "runtime/train/feed_images.h"
 
 namespace lockstep::train {
@@ -22,26 +24,6 @@ absl::StatusOr<Shape> ShapeOf(const google::protobuf::RepeatedField<int64_t>& di
   auto shape = Shape::FromDims({dims.data(), static_cast<size_t>(dims.size())});
   if (!shape.ok()) return ConfigError(absl::StrCat(field, ": ", shape.status().message()));
   return *shape;
-}
-
-absl::StatusOr<data::FeatureSpec> Label(const DataConfig& config) {
-  data::FeatureSpec label;
-  label.name = config.label().feature();
-  label.type.dtype = config.label().classes() > 0 ? DType::kI64 : DType::kF32;
-  ASSIGN_OR_RETURN(label.type.shape, ShapeOf(config.label().shape(), "data.label.shape"));
-  label.classes = config.label().classes();
-  return label;
-}
-
-absl::StatusOr<std::vector<data::FeatureSpec>> Features(const DataConfig& config) {
-  data::FeatureSpec input;
-  input.name = config.input().feature();
-  input.type.dtype = DType::kF32;
-  ASSIGN_OR_RETURN(input.type.shape, ShapeOf(config.input().shape(), "data.input.shape"));
-  input.scale = config.input().scale();
-  input.offset = config.input().offset();
-  ASSIGN_OR_RETURN(data::FeatureSpec label, Label(config));
-  return std::vector<data::FeatureSpec>{input, label};
 }
 
 SourceOr OpenText(const TextData& config, std::shared_ptr<const data::Dataset> dataset,
@@ -107,7 +89,7 @@ std::optional<data::Compression> WantedCompression(const DataConfig& data) {
 }  // namespace
 
 SourceOr Feed::OpenSource(const RunConfig& config, const std::string& pattern, bool augment,
-                          const std::string& config_path, FileSystem* fs) const {
+                          const std::string& config_path, FileSystem* fs) {
   const DataConfig& data = config.data();
   if (data.has_synthetic()) return MakeSynthetic(data.synthetic(), config.seed());
   auto located = LocateConfigPath(pattern, config_path, fs);
@@ -117,13 +99,35 @@ SourceOr Feed::OpenSource(const RunConfig& config, const std::string& pattern, b
   if (data.has_text()) {
     return OpenText(data.text(), std::move(dataset), config_path, fs);
   }
-  if (data.has_image()) {
-    ASSIGN_OR_RETURN(data::FeatureSpec label, Label(data));
+  if (data.has_input()) return OpenFeatures(data, std::move(dataset));
+  ASSIGN_OR_RETURN(data::FeatureSpec label, LabelSpec(data));
+  if (data.has_image())
     return OpenImages(data.image(), config.seed(), augment, std::move(dataset), std::move(label));
+  if (columns_.empty()) {  // the training data comes first
+    ASSIGN_OR_RETURN(columns_, ResolveColumns(data.columns(), *dataset, config_path, fs));
   }
-  ASSIGN_OR_RETURN(auto features, Features(data));
-  return data::MakeExampleSource(dataset, std::move(features));
+  return data::MakeColumnSource(std::move(dataset), columns_, std::move(label));
 }
+
+namespace {
+
+// The fields of the model: its input and its label, whatever their order, and the rest.
+void DescribeInputs(const DataConfig& config, const std::vector<data::InputSpec>& inputs,
+                    nn::DataSpec* spec) {
+  const std::string label = config.has_label() ? config.label().feature() : inputs[1].name;
+  const std::string input = config.has_input() ? config.input().feature() : inputs[0].name;
+  for (const data::InputSpec& field : inputs) {
+    if (field.name == input && spec->input.name.empty()) {
+      spec->input = {field.name, field.type};
+    } else if (field.name == label && spec->label.name.empty()) {
+      spec->label = {field.name, field.type};
+    } else {
+      spec->extra.push_back({field.name, field.type});
+    }
+  }
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Feed>> Feed::Open(const RunConfig& config, const std::string& config_path,
                                                  FileSystem* fs) {
@@ -133,8 +137,8 @@ absl::StatusOr<std::unique_ptr<Feed>> Feed::Open(const RunConfig& config, const 
   DataFacts& facts = feed->facts_;
   facts.records = source->size();
   facts.fingerprint = source->fingerprint();
-  facts.spec.input = {source->inputs()[0].name, source->inputs()[0].type};
-  facts.spec.label = {source->inputs()[1].name, source->inputs()[1].type};
+  DescribeInputs(data, source->inputs(), &facts.spec);
+  if (data.has_columns()) facts.spec.tables = TablesOf(feed->columns_);
   facts.spec.classes = data.has_synthetic() ? data.synthetic().classes() : data.label().classes();
   if (Vocabulary(data) > 0) facts.spec.vocabulary = facts.spec.classes = Vocabulary(data);
   const auto kind = data.order() == SEQUENTIAL ? data::OrderKind::kSequential : data::OrderKind::kShuffle;

@@ -13,6 +13,7 @@
 #include "runtime/core/file_system.h"
 #include "runtime/core/status.h"
 #include "runtime/data/batcher.h"
+#include "runtime/data/columns/column.h"
 #include "runtime/data/prefetcher.h"
 #include "runtime/nn/data_spec.h"
 #include "runtime/train/marked_source.h"
@@ -74,11 +75,12 @@ class Feed {
                                                                        const std::string& pattern,
                                                                        bool augment,
                                                                        const std::string& config_path,
-                                                                       FileSystem* fs) const;
+                                                                       FileSystem* fs);
   void Hand(const data::Batch& batch, LaneBatch* out) const;
 
   DataFacts facts_;
   std::shared_ptr<MarkedSource> marked_;  // what batcher_ reads
+  std::vector<data::ColumnSpec> columns_;  // of data.columns, as the training data has them
   std::shared_ptr<const data::Batcher> batcher_, eval_batcher_;
   data::EvalPlan eval_plan_;
   std::unique_ptr<data::Prefetcher> prefetcher_;

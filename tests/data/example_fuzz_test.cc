@@ -1,154 +1,155 @@
-// Our parser against protobuf's on damaged records: where protobuf accepts the bytes, both must find the same
-// values or both must object. LOCKSTEP_FUZZ_SECONDS says for how long (default 1).
+// Our parsers against protobuf on random and damaged records: CheckExample accepts what protobuf accepts and
+// nothing else, and where protobuf accepts the bytes, both find the same values or both object. The same
+// records every time; LOCKSTEP_FUZZ_SECONDS asks for more of them.
 #include <cstdlib>
 #include <cstring>
-#include <random>
 
+#include "absl/strings/escaping.h"
 #include "google/protobuf/stubs/logging.h"
 #include "gtest/gtest.h"
+#include "runtime/core/aligned_buffer.h"
 #include "runtime/core/clock.h"
+#include "runtime/data/check_example.h"
 #include "runtime/data/example_parser.h"
-#include "tests/data/record_bytes.h"
+#include "runtime/data/sequence_parser.h"
+#include "tests/data/reference_parser.h"
+#include "tests/data/wire_maker.h"
 
 namespace lockstep::data {
 namespace {
 
+constexpr int kRecords = 10000;  // that every run looks at
+
 double FuzzSeconds() {
   const char* text = std::getenv("LOCKSTEP_FUZZ_SECONDS");
-  return text != nullptr ? std::atof(text) : 1;
+  return text != nullptr ? std::atof(text) : 0;
 }
 
-const std::vector<FeatureSpec>& Wanted() {
-  static const std::vector<FeatureSpec> wanted = {
+using Specs = std::vector<FeatureSpec>;
+
+// Each is parsed on its own, so that one that objects does not hide the others. All but the last few are for
+// lists too.
+std::vector<FeatureSpec> Wanted() {
+  return {
       {.name = "i", .type = {DType::kI64, {3}}},
+      {.name = "i", .type = {DType::kF32, {2}}, .scale = 0.5f, .offset = 3},
+      {.name = "i", .type = {DType::kU8, {4}}, .variable = true, .pad = 7},
+      {.name = "i", .type = {DType::kI8, {4}}, .variable = true},
+      {.name = "i", .type = {DType::kI32, {2, 2}}, .variable = true, .pad = -1},
       {.name = "f", .type = {DType::kF32, {2}}},
+      {.name = "f", .type = {DType::kF32, {5, 1}}, .variable = true, .pad = -2.5},
+      {.name = "f", .type = {DType::kF32, {3}}, .fallback = {1.25}},
       {.name = "b", .type = {DType::kU8, {4}}},
+      {.name = "b", .type = {DType::kF32, {9}}, .variable = true},
+      {.name = "b", .type = {DType::kI32, {2}}, .variable = true, .raw = DType::kI32},
+      {.name = "b", .type = {DType::kF32, {2}}, .variable = true, .raw = DType::kF32},
+      {.name = "b", .type = {DType::kU8, {20}}, .ragged_rows = 4, .pad = 9},
+      {.name = "f", .type = {DType::kF32, {12}}, .ragged_rows = 4},
+      {.name = "i", .type = {DType::kU32, {12}}, .ragged_rows = 3},
       {.name = "", .type = {DType::kI32, {1}}},
-      {.name = "label", .type = {DType::kI32, {}}, .classes = 10},
+      {.name = "label", .type = {DType::kI32, {1}}, .classes = 10},
+      {.name = "label", .type = {DType::kI64, {1}}, .classes = 10, .fallback = {9}},
   };
-  return wanted;
 }
 
-// What `spec` must give according to protobuf's view of the record; empty where it must be refused.
-std::string Expected(const records::Example& example, const FeatureSpec& spec) {
-  const auto& features = example.features().feature();
-  const auto at = features.find(spec.name);
-  if (at == features.end()) return "";
-  const size_t count = static_cast<size_t>(spec.type.shape.NumElements());
-  std::string out;
-  const auto add = [&](auto value) { out.append(reinterpret_cast<const char*>(&value), sizeof value); };
-  const auto add_integer = [&](int64_t value) {
-    if (spec.classes > 0 && (value < 0 || value >= spec.classes)) return false;
-    if (spec.type.dtype == DType::kF32) add(static_cast<float>(value));
-    if (spec.type.dtype == DType::kI64) add(value);
-    if (spec.type.dtype == DType::kI32) add(static_cast<int32_t>(value));
-    if (spec.type.dtype == DType::kU8) add(static_cast<uint8_t>(value));
-    return !(spec.type.dtype == DType::kI32 && value != static_cast<int32_t>(value)) &&
-           !(spec.type.dtype == DType::kU8 && value != static_cast<uint8_t>(value));
-  };
-  const records::Feature& feature = at->second;
-  if (feature.has_bytes_list()) {
-    if (feature.bytes_list().value_size() != 1 || feature.bytes_list().value(0).size() != count) return "";
-    for (unsigned char c : feature.bytes_list().value(0)) {
-      if (!add_integer(c)) return "";
-    }
-  } else if (feature.has_int64_list()) {
-    if (feature.int64_list().value_size() != static_cast<int>(count)) return "";
-    for (int64_t value : feature.int64_list().value()) {
-      if (!add_integer(value)) return "";
-    }
-  } else if (feature.has_float_list()) {
-    if (feature.float_list().value_size() != static_cast<int>(count) || spec.type.dtype != DType::kF32)
-      return "";
-    for (float value : feature.float_list().value()) add(value);
-  }
-  return out;
+const std::vector<std::string>& Names() {
+  static const std::vector<std::string> names = {"i", "i", "f", "f", "b", "b", "", "label", "other"};
+  return names;
 }
 
-std::string Got(const std::string& record, const FeatureSpec& spec) {
-  alignas(64) std::byte buffer[256];
-  std::byte* const outputs[] = {buffer};
-  const auto parser = ExampleParser::Create({spec});
-  if (!parser->Parse(record, outputs).ok()) return "";
-  return std::string(reinterpret_cast<const char*>(buffer), spec.type.size_bytes());
+template <typename Parser>
+Outputs Parse(const Parser& parser, const std::string& record) {
+  std::vector<AlignedBytes> buffers;
+  std::vector<std::byte*> places;
+  for (const InputSpec& output : parser.outputs()) {
+    buffers.emplace_back(output.type.size_bytes());
+    places.push_back(buffers.back().data());
+  }
+  if (!parser.Parse(record, places).ok()) return std::nullopt;
+  std::vector<std::string> outputs;
+  for (const AlignedBytes& buffer : buffers) {
+    outputs.emplace_back(reinterpret_cast<const char*>(buffer.data()), buffer.size_bytes());
+  }
+  return outputs;
 }
 
-class Mutator {
- public:
-  explicit Mutator(uint64_t seed) : random_(seed) {}
-  size_t Below(size_t n) { return n == 0 ? 0 : random_() % n; }
-
-  // Messages that are well formed, with features that are sometimes as wanted.
-  std::string Seed() {
-    ExampleMaker maker;
-    static const char* const kNames[] = {"i", "f", "b", "", "label", "other"};
-    for (size_t n = Below(6); n > 0; --n) {
-      const std::string name = kNames[Below(6)];
-      const size_t count = Below(5);
-      switch (Below(3)) {
-        case 0:
-          maker.Bytes(name, std::string(count, static_cast<char>(Below(256))));
-          break;
-        case 1:
-          maker.Floats(name, std::vector<float>(count, 1.5f));
-          break;
-        default:
-          maker.Ints(name, std::vector<int64_t>(count, static_cast<int64_t>(random_()) >> Below(64)));
-      }
-    }
-    return maker.Serialize();
+struct Tally {
+  int64_t records = 0, accepted = 0, values = 0;
+  ~Tally() {
+    EXPECT_GT(accepted, records / 5);  // else little was compared
+    EXPECT_LT(accepted, records);
+    EXPECT_GT(values, records / 2);
   }
-
-  void Mutate(std::string* bytes) {
-    for (size_t n = 1 + Below(4); n > 0; --n) {
-      const size_t at = Below(bytes->size() + 1), size = Below(8);
-      switch (Below(6)) {
-        case 0:
-          bytes->insert(at, 1, static_cast<char>(Below(256)));
-          break;
-        case 1:
-          bytes->erase(at, size);
-          break;
-        case 2:
-          if (at < bytes->size()) (*bytes)[at] = static_cast<char>((*bytes)[at] ^ (1 << Below(8)));
-          break;
-        case 3:
-          if (at < bytes->size()) (*bytes)[at] = static_cast<char>(Below(256));
-          break;
-        case 4:
-          bytes->insert(Below(bytes->size() + 1), bytes->substr(at, size));
-          break;
-        default:
-          *bytes += Seed();
-      }
-    }
-  }
-
- private:
-  std::mt19937_64 random_;
 };
 
-TEST(ExampleFuzzTest, AgreesWithProtobuf) {
+// Records whole, with quirks, and damaged.
+template <typename Make, typename Check>
+void ForEachRecord(const Make& make, const Check& check) {
   const google::protobuf::LogSilencer silence;  // names that are no UTF-8
   const double end = MonotonicSeconds() + FuzzSeconds();
-  Mutator mutator(20260101);
-  int64_t accepted = 0, values = 0, tried = 0;
-  while (MonotonicSeconds() < end || tried < 20000) {
-    std::string record = mutator.Seed();
-    if (tried++ % 4 != 0) mutator.Mutate(&record);
-    records::Example example;
-    const bool parsed = example.ParseFromString(record);
-    accepted += parsed;
-    for (const FeatureSpec& spec : Wanted()) {
-      const std::string got = Got(record, spec);  // must be safe on any bytes
-      if (!parsed) continue;
-      const std::string expected = Expected(example, spec);
-      ASSERT_EQ(got, expected) << spec.name << " of\n" << example.DebugString();
-      values += !expected.empty();
+  for (uint64_t seed = 0; seed < kRecords || MonotonicSeconds() < end; ++seed) {
+    static constexpr int kQuirks[] = {0, 5, 20, 60};
+    WireMaker maker(seed, Names(), kQuirks[seed % 4]);
+    std::string record = make(maker);
+    if (seed % 3 == 0) maker.Damage(&record);
+    check(record);
+    if (::testing::Test::HasFailure()) {
+      ADD_FAILURE() << "seed " << seed << ": " << absl::CHexEscape(record);
+      return;
     }
   }
-  EXPECT_GT(accepted, tried / 4);  // else nothing was compared
-  EXPECT_GT(values, 1000);
+}
+
+TEST(ExampleFuzzTest, ExamplesAgreeWithProtobuf) {
+  std::vector<std::pair<Specs, ExampleParser>> parsers;
+  for (const FeatureSpec& spec : Wanted()) parsers.emplace_back(Specs{spec}, *ExampleParser::Create({spec}));
+  const Specs several = {Wanted()[9], Wanted()[6], Wanted()[17]};
+  parsers.emplace_back(several, *ExampleParser::Create(several));
+  Tally tally;
+  ForEachRecord([](WireMaker& maker) { return maker.Example(); },
+                [&](const std::string& record) {
+                  records::Example example;
+                  const bool parsed = example.ParseFromString(record);
+                  ++tally.records;
+                  tally.accepted += parsed;
+                  EXPECT_EQ(CheckExample(record), parsed);
+                  for (const auto& [specs, parser] : parsers) {
+                    const Outputs got = Parse(parser, record);  // must be safe on any bytes
+                    if (!parsed) continue;
+                    EXPECT_EQ(got, ReferenceFeatures(example.features(), specs))
+                        << specs[0].name << " " << specs[0].type.ToString() << "\n"
+                        << example.DebugString();
+                    tally.values += got.has_value();
+                  }
+                });
+}
+
+TEST(ExampleFuzzTest, SequenceExamplesAgreeWithProtobuf) {
+  std::vector<std::pair<FeatureSpec, SequenceParser>> parsers;
+  for (const FeatureSpec& spec : Wanted()) parsers.emplace_back(spec, *SequenceParser::Create({}, {spec}));
+  const FeatureSpec context = {.name = "i", .type = {DType::kI64, {5}}, .variable = true};
+  const auto of_context = SequenceParser::Create({context}, {});
+  Tally tally;
+  ForEachRecord([](WireMaker& maker) { return maker.SequenceExample(); },
+                [&](const std::string& record) {
+                  records::SequenceExample example;
+                  const bool parsed = example.ParseFromString(record);
+                  ++tally.records;
+                  tally.accepted += parsed;
+                  EXPECT_EQ(CheckSequenceExample(record), parsed);
+                  for (const auto& [spec, parser] : parsers) {
+                    const Outputs got = Parse(parser, record);
+                    if (!parsed) continue;
+                    EXPECT_EQ(got, ReferenceLists(example.feature_lists(), {spec}))
+                        << spec.name << " " << spec.type.ToString() << "\n"
+                        << example.DebugString();
+                    tally.values += got.has_value();
+                  }
+                  const Outputs got = Parse(*of_context, record);
+                  if (parsed) {
+                    EXPECT_EQ(got, ReferenceFeatures(example.context(), {context}));
+                  }
+                });
 }
 
 }  // namespace

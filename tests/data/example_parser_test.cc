@@ -4,6 +4,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "runtime/data/check_example.h"
 #include "tests/data/record_bytes.h"
 
 namespace lockstep::data {
@@ -176,6 +177,177 @@ TEST(ExampleParserTest, BytesFeatureIsAView) {
   EXPECT_EQ(*text, "In the beginning");
   EXPECT_GE(text->data(), record.data());
   EXPECT_LE(text->data() + text->size(), record.data() + record.size());
+}
+
+// ---- Lengths that vary, defaults, raw elements
+
+// All outputs of one feature as T and I32.
+template <typename T>
+struct Parsed {
+  std::vector<T> elements;
+  int32_t length = -1;
+  std::vector<int32_t> offsets;
+};
+template <typename T>
+absl::StatusOr<Parsed<T>> ParseVariable(const std::string& record, FeatureSpec spec) {
+  spec.type.dtype = kDTypeOf<T>;
+  Parsed<T> parsed;
+  parsed.elements.resize(static_cast<size_t>(spec.type.shape.NumElements()), T(77));
+  parsed.offsets.resize(static_cast<size_t>(spec.ragged_rows + 1), 77);
+  ASSIGN_OR_RETURN(const ExampleParser parser, ExampleParser::Create({spec}));
+  std::byte* const outputs[] = {reinterpret_cast<std::byte*>(parsed.elements.data()),
+                                reinterpret_cast<std::byte*>(&parsed.length),
+                                reinterpret_cast<std::byte*>(parsed.offsets.data())};
+  RETURN_IF_ERROR(parser.Parse(record, absl::MakeSpan(outputs).first(parser.outputs().size())));
+  return parsed;
+}
+
+FeatureSpec Variable(const std::string& name, Shape shape, double pad) {
+  return {.name = name, .type = {DType::kF32, shape}, .variable = true, .pad = pad};
+}
+
+TEST(ExampleParserTest, VariableListsArePaddedAndCounted) {
+  const std::string record = ExampleMaker().Ints("x", {1, 2}).Bytes("b", "ab").Serialize();
+  const auto ints = ParseVariable<int64_t>(record, Variable("x", {4}, -1));
+  ASSERT_TRUE(ints.ok()) << ints.status();
+  EXPECT_THAT(ints->elements, ElementsAre(1, 2, -1, -1));
+  EXPECT_EQ(ints->length, 2);
+  const auto rows = ParseVariable<float>(record, Variable("x", {2, 2}, 0.5));
+  EXPECT_THAT(rows->elements, ElementsAre(1, 2, 0.5, 0.5));
+  EXPECT_EQ(rows->length, 1);
+  EXPECT_THAT(ParseVariable<uint8_t>(record, Variable("b", {3}, 0))->elements, ElementsAre('a', 'b', 0));
+  const auto none = ParseVariable<int32_t>(record, Variable("missing", {2}, 9));
+  EXPECT_THAT(none->elements, ElementsAre(9, 9));
+  EXPECT_EQ(none->length, 0);
+}
+
+TEST(ExampleParserTest, VariableListsHaveAMost) {
+  const std::string record = ExampleMaker().Ints("x", {1, 2, 3}).Serialize();
+  EXPECT_EQ(ParseVariable<int64_t>(record, Variable("x", {2}, 0)).status().message(),
+            "feature 'x' has 3 integers; wanted at most 2 (I64[2])");
+  EXPECT_EQ(ParseVariable<int64_t>(record, Variable("x", {2, 2}, 0)).status().message(),
+            "feature 'x' has 3 elements, which are no whole rows of 2");
+}
+
+TEST(ExampleParserTest, RaggedRowsAreStrings) {
+  const std::string record = ExampleMaker().Bytes("b", "abc").Bytes("b", "").Bytes("b", "d").Serialize();
+  FeatureSpec spec = {.name = "b", .type = {DType::kU8, {6}}, .ragged_rows = 4, .pad = 1};
+  const auto parsed = ParseVariable<uint8_t>(record, spec);
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_THAT(parsed->elements, ElementsAre('a', 'b', 'c', 'd', 1, 1));
+  EXPECT_EQ(parsed->length, 3);
+  EXPECT_THAT(parsed->offsets, ElementsAre(0, 3, 3, 4, 4));
+  spec.ragged_rows = 2;
+  EXPECT_THAT(std::string(ParseVariable<uint8_t>(record, spec).status().message()),
+              HasSubstr("more than the 2 rows"));
+  spec = {.name = "b", .type = {DType::kU8, {3}}, .ragged_rows = 4};
+  EXPECT_THAT(std::string(ParseVariable<uint8_t>(record, spec).status().message()),
+              HasSubstr("more than the 3 elements there is room for (4 up to row 2)"));
+}
+
+TEST(ExampleParserTest, DefaultsStandForWhatIsMissing) {
+  records::Example example;
+  (*example.mutable_features()->mutable_feature())["empty"];
+  const std::string record = example.SerializeAsString();
+  for (const char* name : {"missing", "empty"}) {
+    FeatureSpec spec = Spec(name, {2});
+    spec.fallback = {3};
+    EXPECT_THAT(*ParseOne<float>(record, spec), ElementsAre(3, 3));
+    EXPECT_THAT(*ParseOne<uint8_t>(record, spec), ElementsAre(3, 3));
+    spec.fallback = {3, -4};
+    EXPECT_THAT(*ParseOne<int64_t>(record, spec), ElementsAre(3, -4));
+  }
+  // A list of nothing is there, as TensorFlow has it.
+  FeatureSpec spec = Spec("f", {2});
+  spec.fallback = {3};
+  EXPECT_THAT(ErrorOf<float>(ExampleMaker().Floats("f", {}).Serialize(), spec), HasSubstr("has 0 floats"));
+}
+
+TEST(ExampleParserTest, RawElementsAreLittleEndian) {
+  const std::string record =
+      ExampleMaker().Bytes("x", std::string("\x01\x00\xff\xff\x00\x00\x80\x3f", 8)).Serialize();
+  FeatureSpec spec = Spec("x", {2});
+  spec.raw = DType::kF32;
+  EXPECT_EQ((*ParseOne<float>(record, spec))[1], 1.0f);
+  spec.raw = DType::kI32;
+  EXPECT_THAT(*ParseOne<int64_t>(record, spec), ElementsAre(-65535, 0x3f800000));
+  spec.raw = DType::kBF16;
+  spec.type.shape = {4};
+  EXPECT_EQ((*ParseOne<float>(record, spec))[3], 1.0f);
+  spec.raw = DType::kI64;
+  spec.type.shape = {1};
+  EXPECT_THAT(*ParseOne<int64_t>(record, spec), ElementsAre(0x3f800000ffff0001));
+  spec.raw = DType::kF64;
+  EXPECT_THAT(ErrorOf<int64_t>(record, spec), HasSubstr("cannot be F64 elements that become I64[1]"));
+  EXPECT_THAT(ErrorOf<float>(ExampleMaker().Bytes("x", "123").Serialize(), spec),
+              HasSubstr("a string of 3 bytes"));
+  EXPECT_THAT(ErrorOf<float>(ExampleMaker().Ints("x", {1}).Serialize(), spec),
+              HasSubstr("it holds int64_list"));
+}
+
+TEST(ExampleParserTest, SixteenBitsAreRounded) {
+  // Halves of the last place go to even; too large becomes infinity.
+  const std::string record =
+      ExampleMaker()
+          .Floats("x", {1.00390625f, 1.01171875f, -65520.0f, 65519.0f, 3e-8f, 2.9e-8f, 0.1f})
+          .Serialize();
+  const auto bits_of = [&](DType dtype) {
+    std::vector<uint16_t> bits(7);
+    auto parser = ExampleParser::Create({{.name = "x", .type = {dtype, {7}}}});
+    std::byte* const outputs[] = {reinterpret_cast<std::byte*>(bits.data())};
+    EXPECT_TRUE(parser->Parse(record, outputs).ok());
+    return bits;
+  };
+  EXPECT_THAT(bits_of(DType::kBF16), ElementsAre(0x3f80, 0x3f82, 0xc780, 0x4780, 0x3301, 0x32f9, 0x3dcd));
+  EXPECT_THAT(bits_of(DType::kF16), ElementsAre(0x3c04, 0x3c0c, 0xfc00, 0x7bff, 0x0001, 0x0000, 0x2e66));
+}
+
+TEST(ExampleParserTest, WhatMeansNothingIsAConfigError) {
+  const auto wrong = [](FeatureSpec spec) {
+    return TroubleOf(ExampleParser::Create({spec}).status()) == Trouble::kConfig;
+  };
+  EXPECT_TRUE(wrong({.name = "x", .type = {DType::kF32, {}}, .variable = true}));
+  EXPECT_TRUE(wrong({.name = "x", .type = {DType::kF32, {2}}, .variable = true, .fallback = {1}}));
+  EXPECT_TRUE(wrong({.name = "x", .type = {DType::kF32, {2}}, .variable = true, .ragged_rows = 2}));
+  EXPECT_TRUE(wrong({.name = "x", .type = {DType::kU8, {2, 2}}, .ragged_rows = 2}));
+  EXPECT_TRUE(wrong({.name = "x", .type = {DType::kU8, {2}}, .fallback = {256}}));
+  EXPECT_TRUE(wrong({.name = "x", .type = {DType::kI32, {2}}, .variable = true, .pad = 0.5}));
+  EXPECT_TRUE(wrong({.name = "x", .type = {DType::kI32, {}}, .classes = 3, .fallback = {3}}));
+  EXPECT_TRUE(wrong({.name = "x", .type = {DType::kI32, {3}}, .fallback = {1, 2}}));
+}
+
+// ---- Bytes that mean ill
+
+std::string Framed(uint32_t number, const std::string& bytes) {
+  std::string framed(1, static_cast<char>(number << 3 | 2));
+  for (size_t size = bytes.size();; size >>= 7) {
+    framed.push_back(static_cast<char>((size & 0x7f) | (size >= 0x80 ? 0x80 : 0)));
+    if (size < 0x80) return framed + bytes;
+  }
+}
+std::string ExampleOfList(const std::string& list) {
+  const std::string feature = Framed(3, list);
+  return Framed(1, Framed(1, Framed(1, "x") + Framed(2, feature)));
+}
+
+TEST(ExampleParserTest, AHundredLevelsAreRefusedAsProtobufDoes) {
+  for (const int groups : {95, 96, 97, 100}) {
+    const std::string list = "\x08\x07" + std::string(groups, '\x1b') + std::string(groups, '\x1c');
+    const std::string record = ExampleOfList(list);
+    records::Example example;
+    EXPECT_EQ(CheckExample(record), example.ParseFromString(record)) << groups;
+    EXPECT_EQ(CheckExample(record), groups <= 96);
+    EXPECT_EQ(ErrorOf<int64_t>(record, Spec("x", {1})) == "", groups <= 96) << groups;
+  }
+}
+
+TEST(ExampleParserTest, BillionDeclaredValuesAllocateNothing) {
+  // A packed list that says it has 10^9 bytes, and has three.
+  const std::string claim("\x0a\x80\x94\xeb\xdc\x03\x01\x02\x03", 9);
+  EXPECT_THAT(ErrorOf<int64_t>(ExampleOfList(claim), Spec("x", {3})), HasSubstr("not a tf.train.Example"));
+  // Really many are counted, not kept.
+  const std::string many = ExampleOfList(Framed(1, std::string(1 << 20, '\x01')));
+  EXPECT_EQ(ErrorOf<int64_t>(many, Spec("x", {3})), "feature 'x' has 1048576 integers; wanted 3 (I64[3])");
 }
 
 }  // namespace

@@ -66,7 +66,7 @@ TEST_F(RecordToolsTest, VerifyNoticesAnIndexOfAnotherFile) {
 
 TEST_F(RecordToolsTest, OnlyIndexWritesBesideTheData) {
   ASSERT_TRUE(ListRecords(&fs_, {"f"}, out_).ok());
-  ASSERT_TRUE(StatRecords(&fs_, {"f"}, out_).ok());
+  ASSERT_TRUE(StatRecords(&fs_, {"f"}, {}, out_).ok());
   ASSERT_TRUE(BenchRecords(&fs_, {"f"}, {.parse = true, .repeat = 1}, out_).ok());
   EXPECT_EQ(fs_.List("")->size(), 1u);
 }
@@ -77,7 +77,7 @@ TEST_F(RecordToolsTest, LsNamesFeatures) {
 }
 
 TEST_F(RecordToolsTest, StatShowsRanges) {
-  ASSERT_TRUE(StatRecords(&fs_, {"f"}, out_).ok());
+  ASSERT_TRUE(StatRecords(&fs_, {"f"}, {}, out_).ok());
   EXPECT_THAT(out_.str(), AllOf(HasSubstr("5 records"), HasSubstr("0 .. 4"), HasSubstr("97")));
 }
 
@@ -96,7 +96,7 @@ TEST_F(RecordToolsTest, CatAsJson) {
 TEST_F(RecordToolsTest, OtherPayloadsAreNoCrash) {
   Put(&fs_, "f", FileOf({"\xff\xff no example", ""}));
   EXPECT_TRUE(ListRecords(&fs_, {"f"}, out_).ok());
-  EXPECT_TRUE(StatRecords(&fs_, {"f"}, out_).ok());
+  EXPECT_TRUE(StatRecords(&fs_, {"f"}, {}, out_).ok());
   EXPECT_EQ(ExitCodeOf(CatRecords(&fs_, {"f"}, CatFormat::kText, 0, -1, out_)), 3);
   EXPECT_EQ(ExitCodeOf(BenchRecords(&fs_, {"f"}, {.parse = true}, out_)), 3);
 }
