@@ -79,7 +79,7 @@ class Feed {
   void Hand(const data::Batch& batch, LaneBatch* out) const;
 
   DataFacts facts_;
-  std::shared_ptr<MarkedSource> marked_;  // what batcher_ reads
+  std::shared_ptr<MarkedSource> marked_;   // what batcher_ reads
   std::vector<data::ColumnSpec> columns_;  // of data.columns, as the training data has them
   std::shared_ptr<const data::Batcher> batcher_, eval_batcher_;
   data::EvalPlan eval_plan_;

@@ -10,7 +10,8 @@ namespace lockstep::testing {
 
 std::vector<std::string> FuzzSeeds() {
   std::vector<std::string> texts;
-  for (const char* name : {"digits_mlp", "digits_cnn", "text_gpt", "own_model", "bench/resnet18"}) {
+  for (const char* name :
+       {"digits_mlp", "digits_cnn", "text_gpt", "own_model", "penguins", "bench/resnet18"}) {
     const auto text = ReadWholeFile(RealFileSystem(),
                                     std::string(LOCKSTEP_SOURCE_DIR) + "/examples/" + name + ".textproto");
     Require(text.ok() && train::ParseConfig(*text, name).ok(), "the examples are right", name);
