@@ -15,7 +15,7 @@ namespace {
 
 using Node = MemoryFileSystem::Node;
 
-constexpr size_t kMostBlocks = 9;  // that a file is taken apart into: 2^10 ways at most
+constexpr size_t kMostBlocks = 8;  // that a file is taken apart into: 2^9 ways at most, and torn ones
 
 // One thing that is not durable, and how many ways there are in which it may survive.
 struct Doubt {

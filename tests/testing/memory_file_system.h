@@ -33,7 +33,7 @@ class MemoryFileSystem final : public FileSystem {
 
   // Calls `visit` with every disk that a power cut now may leave behind, each once, everything on it durable:
   // any subset of the unsynced changes of each folder's names, and of each file with unsynced bytes any length
-  // it passed through with any subset of its blocks (of `block_bytes`, or a ninth of the file) surviving. Where
+  // it passed through with any subset of its blocks (of `block_bytes`, or an eighth of the file) surviving. Where
   // those are more than `limit`, as many are drawn, beside the extremes; returns whether it was all.
   bool ForEachCrashState(size_t block_bytes, size_t limit,
                          const std::function<void(MemoryFileSystem&)>& visit) const;
