@@ -65,6 +65,10 @@ absl::StatusOr<std::vector<uint64_t>> Gather(comm::Communicator& communicator,
   return all;
 }
 
+bool AllSame(absl::Span<const uint64_t> values) {
+  return std::adjacent_find(values.begin(), values.end(), std::not_equal_to<>()) == values.end();
+}
+
 std::string RankList(absl::Span<const int> ranks) {
   return absl::StrCat(ranks.size() == 1 ? "rank " : "ranks ", absl::StrJoin(ranks, ", "));
 }
@@ -105,8 +109,9 @@ StateFingerprint FingerprintState(LaneTeam& team, absl::Span<const NamedBuffer> 
   for (const Piece& piece : pieces) {
     fingerprint.tensors[piece.tensor] = MixHash(fingerprint.tensors[piece.tensor], piece.crc);
   }
-  fingerprint.whole = HashCounters(MixHash(0, static_cast<uint64_t>(step)), counters);
-  for (const uint64_t tensor : fingerprint.tensors) fingerprint.whole = MixHash(fingerprint.whole, tensor);
+  for (const uint64_t tensor : fingerprint.tensors)
+    fingerprint.all_tensors = MixHash(fingerprint.all_tensors, tensor);
+  fingerprint.whole = HashCounters(MixHash(fingerprint.all_tensors, static_cast<uint64_t>(step)), counters);
   return fingerprint;
 }
 
@@ -145,11 +150,16 @@ bool Integrity::Due(int64_t step) const {
 absl::StatusOr<bool> Integrity::Compare(LaneTeam& team, absl::Span<const NamedBuffer> tensors, int64_t step,
                                         const Counters& counters, Logger* log) {
   const StateFingerprint own = FingerprintState(team, tensors, step, counters);
-  ASSIGN_OR_RETURN(std::vector<uint64_t> whole, Gather(*communicator_, {&own.whole, 1}));
-  const bool same = std::adjacent_find(whole.begin(), whole.end(), std::not_equal_to<>()) == whole.end();
-  if (same) {
+  const uint64_t hashes[] = {own.all_tensors, own.whole};
+  ASSIGN_OR_RETURN(const std::vector<uint64_t> both, Gather(*communicator_, hashes));
+  std::vector<uint64_t> tensor_hashes, whole;
+  for (size_t i = 0; i < both.size(); i += 2) {
+    tensor_hashes.push_back(both[i]);
+    whole.push_back(both[i + 1]);
+  }
+  if (AllSame(whole)) {
     if (step == replay_until_) {
-      NameCulprits(whole[0], log);
+      NameCulprits(own, log);
       replay_until_ = -1;
     }
     agreed_step_ = step;
@@ -158,8 +168,10 @@ absl::StatusOr<bool> Integrity::Compare(LaneTeam& team, absl::Span<const NamedBu
   divergence_ = Divergence();
   divergence_.step = step;
   divergence_.last_agreed = agreed_step_;
-  divergence_.whole = std::move(whole);
-  divergence_.suspects = OutsideMajority(divergence_.whole);
+  divergence_.counters_only = AllSame(tensor_hashes);
+  // Counters may have followed wrong tensors on every rank (the best validation, say): tensors tell more.
+  divergence_.states = divergence_.counters_only ? std::move(whole) : std::move(tensor_hashes);
+  divergence_.suspects = OutsideMajority(divergence_.states);
   RETURN_IF_ERROR(Explain(tensors, own, log));
   return false;
 }
@@ -191,7 +203,7 @@ absl::Status Integrity::Explain(absl::Span<const NamedBuffer> tensors, const Sta
   return absl::OkStatus();
 }
 
-void Integrity::NameCulprits(uint64_t truth, Logger* log) {
+void Integrity::NameCulprits(const StateFingerprint& truth, Logger* log) {
   std::vector<int> culprits = divergence_.suspects;
   std::string how = "by the majority";
   if (culprits.empty() && first_difference_ >= 0) {
@@ -200,8 +212,9 @@ void Integrity::NameCulprits(uint64_t truth, Logger* log) {
     culprits = OwnersOf(different_lanes_);
   } else if (culprits.empty()) {  // no gradient was spoilt, so the good ranks' state of then is that of now
     how = "the others ended in this same state";
+    const uint64_t hash = divergence_.counters_only ? truth.whole : truth.all_tensors;
     for (int rank = 0; rank < communicator_->size(); ++rank) {
-      if (divergence_.whole[rank] != truth) culprits.push_back(rank);
+      if (divergence_.states[rank] != hash) culprits.push_back(rank);
     }
   }
   if (communicator_->rank() != 0) return;
@@ -259,8 +272,7 @@ absl::Status Integrity::BeginReplay() {
 }
 
 bool Integrity::ReductionsAgree(int64_t step, absl::Span<const uint64_t> checksums, Logger* log) {
-  if (std::adjacent_find(checksums.begin(), checksums.end(), std::not_equal_to<>()) == checksums.end())
-    return true;
+  if (AllSame(checksums)) return true;
   const std::vector<int> outside = OutsideMajority(checksums);
   if (communicator_->rank() != 0) return false;
   log->Warning(

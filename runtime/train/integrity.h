@@ -36,6 +36,7 @@ uint64_t MixHash(uint64_t hash, uint64_t value);
 uint32_t PieceChecksum(absl::Span<const float> piece);
 
 struct StateFingerprint {
+  uint64_t all_tensors = 0;
   uint64_t whole = 0;             // of all tensors and counters
   std::vector<uint64_t> tensors;  // one each, in the order given
 };
@@ -47,7 +48,8 @@ StateFingerprint FingerprintState(LaneTeam& team, absl::Span<const NamedBuffer> 
 struct Divergence {
   int64_t step = -1;                 // after which it was found; -1: none
   int64_t last_agreed = -1;          // step of the comparison before, or of the state that was loaded
-  std::vector<uint64_t> whole;       // by rank
+  bool counters_only = false;        // all tensors are the same
+  std::vector<uint64_t> states;      // hashes by rank: of all tensors, or with counters_only of everything
   std::vector<int> suspects;         // ranks outside of a strict majority; empty: there is none
   std::vector<std::string> tensors;  // that differ between ranks
 };
@@ -93,7 +95,7 @@ class Integrity {
   };
 
   absl::Status Explain(absl::Span<const NamedBuffer> tensors, const StateFingerprint& own, Logger* log);
-  void NameCulprits(uint64_t truth, Logger* log);
+  void NameCulprits(const StateFingerprint& truth, Logger* log);
   std::vector<int> OwnersOf(absl::Span<const int> lanes) const;
   void Record(const std::string& line, Logger* log);
 

@@ -179,6 +179,37 @@ TEST_F(IntegrityTest, TheReplaysStateNamesTheCulpritOfTwo) {
   EXPECT_THAT(Events(), HasSubstr(R"("event": "healed", "culprits": [0])"));
 }
 
+// What is counted may follow wrong tensors on every rank (a validation over all of them), and tells nothing then.
+TEST_F(IntegrityTest, TensorsTellMoreThanCounters) {
+  const absl::Status status =
+      Run(2, Every(5), [](auto& comm, Integrity& integrity, auto& team, auto& log) -> absl::Status {
+        State state;
+        if (comm.rank() == 1) Flip(&state.weight[9], 1);
+        const Counters spoilt = {{"best_metric", 0.25}}, good = {{"best_metric", 0.5}};
+        ASSIGN_OR_RETURN(bool same, integrity.Compare(team, state.Buffers(), 5, spoilt, &log));
+        EXPECT_FALSE(same);
+        EXPECT_FALSE(integrity.divergence().counters_only);
+        RETURN_IF_ERROR(integrity.BeginReplay());
+        return integrity.Compare(team, State().Buffers(), 5, good, &log).status();
+      });
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_THAT(Events(), HasSubstr(R"("event": "healed", "culprits": [1])"));
+}
+
+TEST_F(IntegrityTest, CountersAreComparedToo) {
+  const absl::Status status =
+      Run(3, Every(5), [](auto& comm, Integrity& integrity, auto& team, auto& log) -> absl::Status {
+        const Counters counters = {{"skipped_steps", int64_t{comm.rank() == 1}}};
+        ASSIGN_OR_RETURN(const bool same, integrity.Compare(team, State().Buffers(), 5, counters, &log));
+        EXPECT_FALSE(same);
+        EXPECT_TRUE(integrity.divergence().counters_only);
+        EXPECT_THAT(integrity.divergence().suspects, ElementsAre(1));
+        EXPECT_THAT(integrity.divergence().tensors, ElementsAre("the counters"));
+        return absl::OkStatus();
+      });
+  EXPECT_TRUE(status.ok()) << status;
+}
+
 TEST_F(IntegrityTest, GivesUpAfterSoManyHeals) {
   IntegrityConfig config = Every(1);
   config.set_max_heals(2);

@@ -35,6 +35,17 @@ TEST(StepLine, HasTheFieldsInTheirOrder) {
             R"("world_size": 2, "generation": 0})");
 }
 
+TEST(StepLine, SaysWhereTheGuardActed) {
+  StepMetrics metrics = Sample();
+  metrics.skipped = "grad_norm_z";
+  EXPECT_EQ(nlohmann::json::parse(StepLine(metrics))["skipped"], "grad_norm_z");
+  EXPECT_FALSE(nlohmann::json::parse(StepLine(metrics)).contains("warned"));
+  metrics.skipped = "";
+  metrics.warned = "loss_z";
+  EXPECT_EQ(nlohmann::json::parse(StepLine(metrics))["warned"], "loss_z");
+  EXPECT_FALSE(nlohmann::json::parse(StepLine(metrics)).contains("skipped"));
+}
+
 TEST(StepLine, WhatIsNotFiniteIsStillJson) {
   StepMetrics metrics = Sample();
   metrics.loss = std::nan("");
