@@ -113,7 +113,8 @@ std::string Dataset::Describe(int64_t id) const {
 
 std::string Dataset::Place(int64_t id) const {
   const Location at = Locate(id);
-  return absl::StrCat(Describe(id), " at byte ", files_[at.file]->index().OffsetOf(at.record));
+  const RecordFile& file = *files_[at.file];
+  return absl::StrCat(file.path(), ", byte ", file.index().OffsetOf(at.record), ", record ", at.record);
 }
 
 }  // namespace lockstep::data

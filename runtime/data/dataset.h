@@ -58,7 +58,8 @@ class Dataset {
   };
   Location Locate(int64_t id) const;
   std::string Describe(int64_t id) const;  // "path, record 12"
-  std::string Place(int64_t id) const;  // "path, record 12 at byte 3456" (of a compressed file: decompressed)
+  // "path, byte 3456, record 12": where its header begins (of a compressed file: decompressed).
+  std::string Place(int64_t id) const;
 
   // 64 hex digits of the SHA-256 over, for each file: name without folder and without the ending of its
   // compression, size decompressed, record count and the hash of every record's length and payload checksum.

@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "runtime/data/sources.h"
@@ -95,7 +96,10 @@ TEST(BatcherTest, BadRecordNamesStepFileRecordAndFeature) {
   Batch batch = batcher.MakeBatch();
   ASSERT_TRUE(batcher.Fill(0, 0, 0, &batch).ok());
   const absl::Status status = batcher.Fill(1, 0, 0, &batch);
-  EXPECT_EQ(status.message(), "step 2: f, record 2: feature 'label' is 2, not in [0, 2)");
+  const int64_t offset =
+      2 * static_cast<int64_t>(ReadWholeFile(&fs, "f")->size()) / 10;  // all are equally long
+  EXPECT_EQ(status.message(),
+            absl::StrCat("step 2: f, byte ", offset, ", record 2: feature 'label' is 2, not in [0, 2)"));
   EXPECT_EQ(TroubleOf(status), Trouble::kData);
 }
 

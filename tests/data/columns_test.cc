@@ -244,7 +244,7 @@ TEST(ColumnSourceTest, InputsAndErrorsWithTheirPlace) {
                                 reinterpret_cast<std::byte*>(&id), reinterpret_cast<std::byte*>(&weight)};
   EXPECT_THAT(
       std::string((*source)->Decode(1, outputs).message()),
-      AllOf(HasSubstr("f, record 1 at byte "), HasSubstr("column 'c': feature 'c' is 7, not in [0, 3)")));
+      AllOf(HasSubstr("f, byte "), HasSubstr(", record 1: column 'c': feature 'c' is 7, not in [0, 3)")));
   columns[0].mean = {0.5};
   EXPECT_NE((*MakeColumnSource(*dataset, columns, label))->fingerprint(), (*source)->fingerprint());
 }

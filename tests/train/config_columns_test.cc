@@ -76,7 +76,7 @@ TEST(ColumnsConfig, PlaceOfTheStatisticsIsNoPartOfTheRecipe) {
 TEST(ColumnsConfig, LeftOutFieldsOfAnInputLeaveItsRecipeAsItWas) {
   const RunConfig config = ParseConfig(R"(data { input { feature: "x" shape: 3 } })", "x").value();
   const std::string text = RecipeText(config);
-  for (const char* field : {"type", "variable", "pad", "steps", "fallback"})
+  for (const char* field : {" type:", " variable:", " pad:", " steps:", " fallback:"})
     EXPECT_THAT(text, Not(HasSubstr(field)));
 }
 
