@@ -1,6 +1,8 @@
-// Whom an error means, for code that has to act on it: the ranks that a rank itself found dead, silent or out
-// of reach, as a payload of the status. What a peer only reports names nobody here, since that peer's own
-// error does.
+// Whom an error means, for code that has to act on it (Membership::Suspect): the ranks that could not be
+// reached, as a payload of the status. Strong evidence only: who did not come to a meeting, did not answer
+// calls until the deadline, or whose machine acknowledges nothing. Not who hung up, since it may have left
+// for a good reason; not who was late in a collective, since it may itself have waited; not whom a peer
+// reports.
 #ifndef LOCKSTEP_COMM_CULPRITS_H_
 #define LOCKSTEP_COMM_CULPRITS_H_
 

@@ -117,7 +117,11 @@ class FileMembership : public Membership {
   const std::vector<Member>& members() const override { return record_.members; }
   std::string Describe() const override { return description_; }
   void Watch(std::function<void(const absl::Status& reason)> on_call) override {
-    watch_.OnCall(std::move(on_call));
+    if (on_call == nullptr) {
+      watch_.Silence();
+    } else {
+      watch_.OnCall(std::move(on_call));
+    }
   }
   int Newcomers() const override { return watch_.NewcomerCount(); }
 
@@ -144,6 +148,7 @@ class FileMembership : public Membership {
   int rank_ = -1;
   std::atomic<uint64_t> generation_{0};  // 0: in none any more
   std::string description_;
+  uint64_t met_ = 0;           // generation
   std::vector<int> suspects_;  // numbers
   MembershipWatch watch_;
 };
@@ -207,14 +212,7 @@ absl::Status FileMembership::Regroup(const RegroupRequest& request) {
 
 absl::StatusOr<std::shared_ptr<Store>> FileMembership::MeetingStore(Deadline deadline) {
   const std::string path = folder_.MeetingFile(record_.generation);
-  if (rank_ == 0) {
-    const absl::Status made = ClaimFile(path, "");
-    if (absl::IsAlreadyExists(made)) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("the ranks of generation ", record_.generation, " have met before"));
-    }
-    RETURN_IF_ERROR(made);
-  }
+  if (rank_ == 0) RETURN_IF_ERROR(ClaimFile(path, ""));
   while (access(path.c_str(), F_OK) != 0) {
     RETURN_IF_ERROR(watch_.Called());
     if (deadline.Passed()) {
@@ -228,6 +226,10 @@ absl::StatusOr<std::shared_ptr<Store>> FileMembership::MeetingStore(Deadline dea
 absl::StatusOr<std::unique_ptr<Meeting>> FileMembership::Meet(absl::Duration allowed) {
   if (rank_ < 0) return PeerError("voted out: this rank is in no generation any more");
   if (size() == 1) return MakeLonelyMeeting();
+  if (std::exchange(met_, record_.generation) == record_.generation) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the ranks of generation ", record_.generation, " have met before"));
+  }
   const Deadline deadline = Deadline::After(allowed);
   const auto health = [this] { return watch_.Called(); };
   ASSIGN_OR_RETURN(auto store, MeetingStore(deadline));

@@ -29,8 +29,9 @@ namespace lockstep::comm {
 
 struct MembershipOptions {
   std::string folder;  // of the run's members: RUN/membership; made when missing
-  // From the first call for a new generation: how long a member is waited for that shows no sign of life, and
-  // one that shows it is alive (its watch answers) but has not come yet.
+  // How long Regroup waits for a member that shows no sign of life, and for one that shows it is alive (its
+  // watch answers) but does not come. The latter too is `settle` when anyone's reason is a DeadlineError:
+  // then nobody had got on with anything for a deadline already.
   absl::Duration settle = absl::Seconds(1);
   absl::Duration patience = absl::Seconds(10);
   int most = 0;           // members that a generation may have (the lanes of the recipe); 0: any number
@@ -85,7 +86,7 @@ class Membership {
   // Calls `on_call` from a thread of its own when another member calls for the next generation, or when the
   // process of a member on this machine ends without having left: the owner should abort what it does
   // (Communicator::Abort) and Regroup. Once a generation, within about 50 ms. In force until the next Regroup
-  // begins, which waits for a call of it under way.
+  // begins, or until null is given: both wait for a call of it under way.
   virtual void Watch(std::function<void(const absl::Status& reason)> on_call) = 0;
   // Newcomers that ask to be let in and for whom there is room (`most`); those with other credentials have
   // been refused, with the field that differs. From any thread. Only ranks 0 to 3 know: others say 0.
@@ -93,20 +94,20 @@ class Membership {
 
   // The next generation, of those who come. All that still live call it, for whatever reason. Blocks for
   // about `settle` when somebody is silent, at most for about two `patience`. Members of this machine that
-  // were voted out because they did not come, but still live, are killed (SIGKILL). OK and size() 0: this rank
-  // goes, as it wanted (`leaving`) or as was planned (`size`). Errors: PeerError "voted out" when the next
-  // generation does not hold this member, or a later start of the run has taken over; PeerError naming a file
-  // that cannot be read or written. After an error this member is in no generation.
+  // were voted out because they did not come, but still live, are killed (SIGKILL). OK and size() 0: this
+  // rank goes, as it wanted (`leaving`) or as was planned (`size`). Errors: PeerError "voted out" when the
+  // next generation does not hold this member, or a later start of the run has taken over; PeerError naming
+  // a file that cannot be read or written. After an error this member is in no generation.
   virtual absl::Status Regroup(const RegroupRequest& request) = 0;
 
-  // The place where the current generation's ranks meet, with a secret of its own. Once a generation. While
-  // the ranks meet, and make their communicator with it, a call for the next generation ends the waits at once
-  // (Meeting::Health). Errors: PeerError or DeadlineError, with the culprits (comm/culprits.h).
+  // The place where the current generation's ranks meet, with a secret of its own. Once a generation; must
+  // not outlive the membership. While the ranks meet, and make their communicator with it, a call for the
+  // next generation ends the waits at once (Meeting::Health). Errors: PeerError or DeadlineError, with the
+  // culprits (comm/culprits.h).
   virtual absl::StatusOr<std::unique_ptr<Meeting>> Meet(absl::Duration deadline) = 0;
   // Members that Meet or MakeCommunicator could not reach (CulpritsOf of its error), by rank of the current
   // generation: they and this rank will not both be in the next one, even if both show in the folder (a
-  // partition). Who stays: comm/membership/rules.h, Unreachable. Forgotten with the next Regroup. Not for
-  // failures of a communicator that worked: who was late there may only have waited for the culprit.
+  // partition). Who stays: comm/membership/rules.h, Unreachable. Forgotten with the next Regroup.
   virtual void Suspect(const std::vector<int>& ranks) = 0;
 
   // Whether this member's generation is still the newest: to be asked right before anything in RUN is made

@@ -80,12 +80,13 @@ std::string MemberFolder::Refused(const std::string& id) const {
 }
 std::string MemberFolder::Left(int number) const { return JoinPath(Root(), absl::StrCat("left-", number)); }
 
-int MemberFolder::FirstCaller(uint64_t generation) const {
+std::vector<int> MemberFolder::Callers(uint64_t generation) const {
+  std::vector<int> callers;
   for (absl::string_view name : NamesIn(Generation(generation))) {
     int number;
-    if (absl::ConsumePrefix(&name, "present-") && absl::SimpleAtoi(name, &number)) return number;
+    if (absl::ConsumePrefix(&name, "present-") && absl::SimpleAtoi(name, &number)) callers.push_back(number);
   }
-  return -1;
+  return callers;
 }
 
 absl::StatusOr<MembershipRecord> MemberFolder::ReadRecord(uint64_t generation) const {

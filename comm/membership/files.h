@@ -4,8 +4,8 @@
 //   <start>/gen-<g>/record       who is in generation g; made by link(2), so exactly once, and never changed
 //   <start>/gen-<g>/present-<n>  member n of generation g-1 has come to form generation g: the first is the
 //                                call for it
-//   <start>/gen-<g>/alive-<n>    member n of generation g-1 lives, whatever its main thread does; changes four
-//                                times a second
+//   <start>/gen-<g>/alive-<n>    member n of generation g-1 lives, whatever its main thread does; changes
+//                                four times a second
 //   <start>/gen-<g>/meeting      where its ranks meet, with their secret
 //   <start>/joins/ask-<id>       a process asks to be let in; changes while it lives
 //   <start>/joins/seen-<id>      a member has seen that; changes while members live
@@ -46,7 +46,8 @@ struct MembershipRecord {
 struct Presence {
   std::vector<int> suspects;  // numbers
   bool leaving = false;
-  int rank = 0;  // in the generation before
+  bool hang = false;  // its wait was over: nobody in the world had got on with anything for a deadline
+  int rank = 0;       // in the generation before
   std::string reason;
 };
 
@@ -86,8 +87,8 @@ class MemberFolder {
   std::string Refused(const std::string& id) const;
   std::string Left(int number) const;
 
-  // The first `present-` file of a generation, as its member's number; -1 when nobody has called for it.
-  int FirstCaller(uint64_t generation) const;
+  // Numbers of those that have a `present-` file of a generation: who calls for it.
+  std::vector<int> Callers(uint64_t generation) const;
   // Error: NotFound; or PeerError that names the file.
   absl::StatusOr<MembershipRecord> ReadRecord(uint64_t generation) const;
   bool HasRecord(uint64_t generation) const;

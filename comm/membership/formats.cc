@@ -159,6 +159,7 @@ std::string ToText(const Presence& presence) {
   json["rank"] = presence.rank;
   json["suspects"] = presence.suspects;
   json["leaving"] = presence.leaving;
+  json["hang"] = presence.hang;
   json["reason"] = presence.reason.substr(0, kMaxReasonBytes);
   return Dump(json);
 }
@@ -169,6 +170,7 @@ absl::StatusOr<Presence> PresenceFromText(absl::string_view text) {
   RETURN_IF_ERROR(Take(json, "rank", presence.rank));
   RETURN_IF_ERROR(Take(json, "suspects", presence.suspects));
   RETURN_IF_ERROR(Take(json, "leaving", presence.leaving));
+  RETURN_IF_ERROR(Take(json, "hang", presence.hang));
   RETURN_IF_ERROR(Take(json, "reason", presence.reason));
   return presence;
 }

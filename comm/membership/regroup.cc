@@ -46,6 +46,7 @@ absl::Status Regrouping::Come() {
   Presence presence;
   presence.suspects = suspects_;
   presence.leaving = request_.leaving;
+  presence.hang = absl::IsDeadlineExceeded(request_.reason);
   presence.rank = ending_.RankOf(options_.number);
   presence.reason = std::string(request_.reason.message());
   return WriteSmallFile(options_.folder.Present(next_, options_.number), ToText(presence));
@@ -61,6 +62,7 @@ void Regrouping::Look() {
       auto presence = text.ok() ? PresenceFromText(*text) : text.status();
       seen.came = presence.ok();
       if (seen.came) seen.presence = *std::move(presence);
+      hang_ = hang_ || (seen.came && seen.presence.hang);
     }
     const auto alive = ReadSmallFile(options_.folder.Alive(next_, number));
     if (alive.ok() || seen.came) seen.sign.See(absl::StrCat(seen.came, " ", alive.value_or("")));
@@ -80,8 +82,10 @@ std::string Regrouping::WhyNotAwaited(size_t rank) {
       state != ProcessState::kLives && silence_.Passed() && seen.sign.Age() > options_.settle + 2 * kBeat;
   if (silent && state == ProcessState::kStopped) return "its process was stopped";
   if (silent) return absl::StrCat("it showed no sign of life for ", absl::FormatDuration(options_.settle));
-  if (!seen.came && patience_.Passed()) {
-    return absl::StrCat("it lived, but did not come within ", absl::FormatDuration(options_.patience));
+  // Who hangs has had a deadline's time already.
+  if (!seen.came && (hang_ ? silence_ : patience_).Passed()) {
+    return absl::StrCat("it lived, but did not come within ",
+                        absl::FormatDuration(hang_ ? options_.settle : options_.patience));
   }
   return "";
 }

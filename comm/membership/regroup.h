@@ -62,6 +62,7 @@ class Regrouping {
   const uint64_t next_;
   std::vector<Seen> seen_;  // by rank
   Deadline silence_, patience_;
+  bool hang_ = false;  // somebody came because of one
 };
 
 // Whether `folder`'s start is the newest of the run. Error: PeerError "voted out".

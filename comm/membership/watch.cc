@@ -153,18 +153,17 @@ void MembershipWatch::LookForCall(const Generation& now) {
     WriteSmallFile(options_.folder.Alive(next, options_.number), absl::StrCat(++beat_)).IgnoreError();
   }
   if (!Called().ok()) return;
-  const int caller = options_.folder.FirstCaller(next);
-  if (caller < 0) return;
-  const auto text = ReadSmallFile(options_.folder.Present(next, caller));
-  const auto presence = text.ok() ? PresenceFromText(*text) : text.status();
-  int rank = -1;
-  for (size_t r = 0; r < now.members.size(); ++r) {
-    if (now.members[r].number == caller) rank = static_cast<int>(r);
+  const std::vector<int> callers = options_.folder.Callers(next);
+  for (size_t rank = 0; rank < now.members.size(); ++rank) {
+    const int number = now.members[rank].number;
+    if (std::find(callers.begin(), callers.end(), number) == callers.end()) continue;
+    const auto text = ReadSmallFile(options_.folder.Present(next, number));
+    const auto presence = text.ok() ? PresenceFromText(*text) : text.status();
+    if (!presence.ok()) continue;
+    Call(now.number, PeerError(absl::StrCat("rank ", rank, " calls for generation ", next,
+                                            presence->reason.empty() ? "" : ": ", presence->reason)));
+    return;
   }
-  Call(now.number,
-       PeerError(absl::StrCat("rank ", rank, " calls for generation ", next,
-                              presence.ok() && !presence->reason.empty() ? ": " : "",
-                              presence.ok() ? absl::string_view(presence->reason) : absl::string_view(""))));
 }
 
 void MembershipWatch::LookForDeaths(const Generation& now, std::vector<Fd>& processes) {

@@ -119,11 +119,8 @@ class Connector {
       socklen_t length;
       const sockaddr_un address = AbstractAddress(addresses[peer].substr(0, 100), length);
       if (!fd.valid() || connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) {
-        const int error = errno;
-        return WithCulprits(
-            PeerError(ErrnoText(absl::StrCat("rank ", NameOf(peer), " cannot be reached over shared memory"),
-                                error)),
-            {NameOf(peer)});
+        return PeerError(
+            ErrnoText(absl::StrCat("rank ", NameOf(peer), " cannot be reached over shared memory"), errno));
       }
       RETURN_IF_ERROR(SendHello(fd.get(), MyHello(peer, addresses[peer]), arena_fd_));
       waiting_.push_back({std::move(fd), peer, addresses[peer]});
@@ -191,9 +188,7 @@ class Connector {
                                        !links_[hello.from].socket.valid());
     if (!expected) {
       if (one.peer >= 0)
-        return WithCulprits(
-            PeerError(absl::StrCat("rank ", NameOf(one.peer), " did not answer over shared memory")),
-            {NameOf(one.peer)});
+        return PeerError(absl::StrCat("rank ", NameOf(one.peer), " did not answer over shared memory"));
       return false;
     }
     ASSIGN_OR_RETURN(Mapping mapping, Mapping::Map(arena_fd.get(), false));

@@ -10,7 +10,6 @@
 #include <cstring>
 
 #include "absl/strings/str_format.h"
-#include "comm/culprits.h"
 #include "comm/liveness.h"
 #include "runtime/core/hash.h"
 
@@ -92,7 +91,7 @@ absl::StatusOr<bool> TcpLink::SendOnce(iovec* parts, size_t count, size_t& sent_
     broken_ = true;  // what this was is decided by the receiving side
     return false;
   }
-  return WithCulprits(PeerError(ErrnoText(absl::StrCat("sending to rank ", peer_), errno)), {peer_});
+  return PeerError(ErrnoText(absl::StrCat("sending to rank ", peer_), errno));
 }
 
 absl::StatusOr<bool> TcpLink::AdvanceSend() {
@@ -131,10 +130,8 @@ absl::StatusOr<bool> TcpLink::AdvanceSend() {
 
 absl::Status TcpLink::Ended() {
   closed_ = true;
-  return WithCulprits(PeerError(absl::StrCat("rank ", peer_,
-                                             peer_failing_ ? " failed, and ended before it said why"
-                                                           : " died (its connection ended)")),
-                      {peer_});
+  if (peer_failing_) return PeerError(absl::StrCat("rank ", peer_, " failed, and ended before it said why"));
+  return PeerError(absl::StrCat("rank ", peer_, " died (its connection ended)"));
 }
 
 absl::Status TcpLink::Damage() const {
@@ -237,8 +234,7 @@ absl::StatusOr<bool> TcpLink::AdvanceRecv(const Incoming* wanted, bool& done) {
     }
   }
   if (wanted != nullptr) {
-    return WithCulprits(
-        PeerError(absl::StrCat("rank ", peer_, " closed its communicator, but is still awaited")), {peer_});
+    return PeerError(absl::StrCat("rank ", peer_, " closed its communicator, but is still awaited"));
   }
   return moved_any;
 }

@@ -36,6 +36,13 @@ absl::StatusOr<std::unique_ptr<addrinfo, FreeAddress>> Resolve(const std::string
   return std::unique_ptr<addrinfo, FreeAddress>(found);
 }
 
+// Where there is no way to the other end, nobody has said no: that is silence.
+absl::Status ConnectError(const std::string& endpoint, int error) {
+  const bool no_way =
+      error == EHOSTUNREACH || error == ENETUNREACH || error == EHOSTDOWN || error == ETIMEDOUT;
+  return no_way ? DeadlineError(ErrnoText(endpoint, error)) : PeerError(ErrnoText(endpoint, error));
+}
+
 }  // namespace
 
 void TuneSocket(int fd) {
@@ -63,7 +70,7 @@ absl::StatusOr<Fd> ConnectTcp(const std::string& endpoint, Deadline deadline, in
   Fd fd(socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd.valid()) return PeerError(ErrnoText("socket", errno));
   if (connect(fd.get(), address->ai_addr, address->ai_addrlen) != 0) {
-    if (errno != EINPROGRESS) return PeerError(ErrnoText(endpoint, errno));
+    if (errno != EINPROGRESS) return ConnectError(endpoint, errno);
     pollfd polled[2] = {{fd.get(), POLLOUT, 0}, {interrupt_fd, POLLIN, 0}};
     while (polled[0].revents == 0) {
       const int left_ms =
@@ -77,7 +84,7 @@ absl::StatusOr<Fd> ConnectTcp(const std::string& endpoint, Deadline deadline, in
     int error = 0;
     socklen_t length = sizeof error;
     getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &length);
-    if (error != 0) return PeerError(ErrnoText(endpoint, error));
+    if (error != 0) return ConnectError(endpoint, error);
   }
   TuneSocket(fd.get());
   return fd;

@@ -73,33 +73,71 @@ absl::Status TcpTransport::Listen(const std::string& address) {
   return absl::OkStatus();
 }
 
-absl::Status TcpTransport::ConnectAll(Deadline deadline, const std::function<absl::Status()>& health) {
-  // Who is behind a broken line costs the whole deadline; the others still deserve a moment, so that this
-  // rank knows with whom it can go on.
-  constexpr absl::Duration kMoment = absl::Milliseconds(300);
-  absl::Status first;
-  std::vector<int> missing;
-  for (int peer = 0; peer < self_.rank; ++peer) {
-    const absl::Status status = Connect(peer, first.ok() ? deadline : Deadline::After(kMoment));
-    RETURN_IF_ERROR(health());
-    if (status.ok()) continue;
-    missing.push_back(peer);
-    if (first.ok()) first = status;
+// How the calls to all lower ranks go, each on a thread of its own.
+struct TcpTransport::Calls {
+  std::mutex mutex;
+  int left = 0;
+  absl::Status failure;         // the first, of a call that was turned down
+  absl::Status silence;         // the last, of a call that was not answered
+  std::vector<int> unanswered;  // by the deadline
+
+  void End(int peer, const absl::Status& status) {
+    std::lock_guard<std::mutex> lock(mutex);
+    --left;
+    if (absl::IsDeadlineExceeded(status)) {
+      unanswered.push_back(peer);
+      silence = status;
+    } else if (failure.ok()) {
+      failure = status;
+    }
   }
+};
+
+absl::Status TcpTransport::ConnectAll(Deadline deadline, const std::function<absl::Status()>& health) {
+  // All at once, so that a rank that nobody reaches keeps no two others apart.
+  Calls calls;
+  calls.left = self_.rank;
+  std::vector<std::thread> threads;
+  for (int peer = 0; peer < self_.rank; ++peer) {
+    threads.emplace_back([this, &calls, peer, deadline] {
+      NameThread("lockstep-call");
+      absl::Status status = Connect(peer, deadline);
+      // Where there is no way now, one may come back.
+      pollfd interrupted{interrupt_.get(), POLLIN, 0};
+      while (absl::IsDeadlineExceeded(status) && !deadline.Passed() && poll(&interrupted, 1, kLookMs) == 0) {
+        status = Connect(peer, deadline);
+      }
+      calls.End(peer, status);
+      Signal(wake_);
+    });
+  }
+  const absl::Status status = AwaitAll(calls, deadline, health);
+  if (!status.ok()) Signal(interrupt_);  // nothing will run over this transport
+  for (std::thread& thread : threads) thread.join();
+  return status;
+}
+
+absl::Status TcpTransport::AwaitAll(Calls& calls, Deadline deadline,
+                                    const std::function<absl::Status()>& health) {
   while (true) {
     AdoptCallers();
     std::vector<int> silent;
     for (int peer = self_.rank + 1; peer < size_; ++peer) {
       if (links_[peer] == nullptr) silent.push_back(peer);
     }
-    if (silent.empty()) return WithCulprits(first, missing);
-    if (deadline.Passed() || !first.ok()) {
-      if (first.ok()) {
-        first = DeadlineError(
-            absl::StrCat("these ranks did not call before the deadline: ", absl::StrJoin(silent, ", ")));
+    {
+      std::lock_guard<std::mutex> lock(calls.mutex);
+      RETURN_IF_ERROR(calls.failure);
+      if (calls.left == 0 && silent.empty() && calls.unanswered.empty()) return absl::OkStatus();
+      if (calls.left == 0 && deadline.Passed()) {
+        const absl::Status failure =
+            !calls.unanswered.empty()
+                ? calls.silence
+                : DeadlineError(absl::StrCat("these ranks did not call before the deadline: ",
+                                             absl::StrJoin(silent, ", ")));
+        silent.insert(silent.end(), calls.unanswered.begin(), calls.unanswered.end());
+        return WithCulprits(failure, silent);
       }
-      if (deadline.Passed()) missing.insert(missing.end(), silent.begin(), silent.end());
-      return WithCulprits(first, missing);
     }
     RETURN_IF_ERROR(health());
     pollfd polled{wake_.get(), POLLIN, 0};
@@ -127,8 +165,7 @@ absl::Status TcpTransport::Connect(int peer, Deadline deadline) {
     if (absl::IsCancelled(status)) return Interruption();
     if (!absl::IsUnavailable(status) || deadline.Passed()) break;
   }
-  return WithCulprits(Annotate(status, absl::StrCat("connecting to rank ", peer, " at ", endpoints_[peer])),
-                      {peer});
+  return Annotate(status, absl::StrCat("connecting to rank ", peer, " at ", endpoints_[peer]));
 }
 
 void TcpTransport::AdoptCallers() {
@@ -271,7 +308,9 @@ absl::Status TcpTransport::DeadlinePassed(const Queues& queues, const char* phas
   const auto name = [](std::string* text, const auto& entry) { absl::StrAppend(text, std::get<2>(entry)); };
   const int worst = std::get<2>(awaited.front());
   std::vector<int> culprits;
-  for (const auto& entry : awaited) culprits.push_back(std::get<2>(entry));
+  for (const auto& [reached, noted, peer] : awaited) {
+    if (!reached) culprits.push_back(peer);
+  }
   return WithCulprits(DeadlineError(absl::StrCat("phase '", phase, "' was not done within ",
                                                  absl::FormatDuration(context_->clock.allowed()),
                                                  "; still awaited: rank ", absl::StrJoin(awaited, ", ", name),

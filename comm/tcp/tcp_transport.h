@@ -47,6 +47,8 @@ class TcpTransport : public Mesh {
 
  private:
   struct Queues;
+  struct Calls;
+  absl::Status AwaitAll(Calls& calls, Deadline deadline, const std::function<absl::Status()>& health);
   absl::Status Connect(int peer, Deadline deadline);
   void AdoptCallers();
   void AddLink(int peer, Fd fd);
