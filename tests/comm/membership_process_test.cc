@@ -5,10 +5,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <new>
+#include <numeric>
 #include <string>
 #include <thread>
 #include <vector>
@@ -20,6 +22,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "runtime/core/clock.h"
+#include "tests/testing/network_rig.h"
 #include "tests/testing/rank_processes.h"
 
 namespace lockstep::comm {
@@ -49,9 +52,9 @@ struct Shared {
 // Where a member dies of its own accord, or hangs.
 enum class Trap { kNone, kBeforeRegroup, kDuringRegroup, kAfterRegroup, kAfterMeet, kHang };
 
-class MembershipProcessTest : public ::testing::TestWithParam<std::string> {
+class MembersTest : public ::testing::Test {
  protected:
-  MembershipProcessTest() {
+  MembersTest() {
     void* const memory =
         mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     shared_ = new (memory) Shared;
@@ -59,7 +62,7 @@ class MembershipProcessTest : public ::testing::TestWithParam<std::string> {
     folder_ = std::filesystem::path(::testing::TempDir()) / absl::StrCat("members-", getpid(), "-", ++count);
     std::filesystem::remove_all(folder_);
   }
-  ~MembershipProcessTest() override {
+  ~MembersTest() override {
     munmap(shared_, sizeof(Shared));
     std::filesystem::remove_all(folder_);
   }
@@ -75,9 +78,9 @@ class MembershipProcessTest : public ::testing::TestWithParam<std::string> {
   }
   CommunicatorOptions CommOptions() const {
     CommunicatorOptions options;
-    options.backend = GetParam();
+    options.backend = backend_;
     options.deadline = deadline_;
-    options.connect_deadline = absl::Seconds(10);
+    options.connect_deadline = connect_deadline_;
     return options;
   }
 
@@ -148,14 +151,15 @@ class MembershipProcessTest : public ::testing::TestWithParam<std::string> {
     return MakeCommunicator(*meeting, options);
   }
 
-  std::vector<RankOutcome> Run(int size, const std::function<void(const std::vector<pid_t>&)>& meanwhile) {
+  std::vector<RankOutcome> Run(int size, const std::function<void(const std::vector<pid_t>&)>& meanwhile,
+                               const std::function<void(int)>& prepare = nullptr) {
     return testing::RunRankProcesses(
         size, CommOptions(),
         [this](Communicator& comm) -> absl::Status {
           ASSIGN_OR_RETURN(auto membership, Membership::Begin(comm, kCredentials, Options(comm.rank())));
           return Live(*membership, &comm);
         },
-        meanwhile, 60);
+        meanwhile, 60, prepare);
   }
 
   // A process that asks to be let in, as the `index`-th newcomer.
@@ -200,7 +204,13 @@ class MembershipProcessTest : public ::testing::TestWithParam<std::string> {
   bool apart_ = false;  // members pose as on machines of their own
   int trap_number_ = -1;
   int most_ = kMost;
-  absl::Duration deadline_ = absl::Seconds(20);
+  std::string backend_ = "auto";
+  absl::Duration deadline_ = absl::Seconds(20), connect_deadline_ = absl::Seconds(10);
+};
+
+class MembershipProcessTest : public MembersTest, public ::testing::WithParamInterface<std::string> {
+ protected:
+  MembershipProcessTest() { backend_ = GetParam(); }
 };
 
 TEST_P(MembershipProcessTest, TheRestGoesOnWhenOneIsKilled) {
@@ -357,6 +367,51 @@ TEST_P(MembershipProcessTest, ANewcomerThatDiesDoesNoHarm) {
 
 INSTANTIATE_TEST_SUITE_P(Backends, MembershipProcessTest, ::testing::Values("shm", "tcp"),
                          [](const auto& info) { return info.param; });
+
+// Machines that all see the folder, but of which one cannot reach the others.
+struct Partition {
+  std::string name;
+  std::vector<int> machines;  // of each rank
+  int cut;                    // machine
+  std::vector<int> stay;      // ranks
+};
+
+class PartitionTest : public MembersTest, public ::testing::WithParamInterface<Partition> {};
+
+TEST_P(PartitionTest, OneSideGoesOn) {
+  const Partition& partition = GetParam();
+  const int size = static_cast<int>(partition.machines.size());
+  auto rig = testing::NetworkRig::Make(partition.machines.back() + 1);
+  if (!rig.ok()) GTEST_SKIP() << "no machines to test with: " << rig.status().message();
+  deadline_ = absl::Seconds(2);
+  connect_deadline_ = absl::Seconds(4);
+  std::vector<int> all(size);
+  std::iota(all.begin(), all.end(), 0);
+  const auto outcomes = Run(
+      size,
+      [&](const std::vector<pid_t>&) {
+        EXPECT_TRUE(AwaitRounds(all));
+        EXPECT_TRUE((*rig)->Cut(partition.cut).ok());
+        EXPECT_TRUE(AwaitRounds(partition.stay, 3));  // the second was tried with all
+        shared_->stop = true;
+      },
+      [&](int rank) { (*rig)->Enter(partition.machines[rank]); });
+  for (int rank = 0; rank < size; ++rank) {
+    if (std::count(partition.stay.begin(), partition.stay.end(), rank) != 0) {
+      EXPECT_EQ(outcomes[rank].message, "") << rank;
+    } else {
+      EXPECT_THAT(outcomes[rank].message, AllOf(HasSubstr("voted out"), HasSubstr("could not reach")))
+          << rank;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Cuts, PartitionTest,
+                         ::testing::Values(Partition{"TheLast", {0, 1, 2, 3}, 3, {0, 1, 2}},
+                                           Partition{"TheFirst", {0, 1, 2, 3}, 0, {1, 2, 3}},
+                                           Partition{"Halves", {0, 0, 1, 1}, 0, {0, 1}},
+                                           Partition{"TheSmallerPart", {0, 1, 1}, 0, {1, 2}}),
+                         [](const auto& info) { return info.param.name; });
 
 TEST(ProcessTest, StatesAndKills) {
   EXPECT_EQ(StateOf(ThisProcess()), ProcessState::kLives);
