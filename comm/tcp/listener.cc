@@ -51,6 +51,13 @@ void TuneForLoopback(int fd, const addrinfo& info) {
   if (IsLoopback(info)) setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
 }
 
+// Where there is no way to the other end, nobody has said no: that is silence.
+absl::Status ConnectError(const std::string& endpoint, int error) {
+  const bool no_way =
+      error == EHOSTUNREACH || error == ENETUNREACH || error == EHOSTDOWN || error == ETIMEDOUT;
+  return no_way ? DeadlineError(ErrnoText(endpoint, error)) : PeerError(ErrnoText(endpoint, error));
+}
+
 }  // namespace
 
 void TuneSocket(int fd) {
@@ -79,7 +86,7 @@ absl::StatusOr<Fd> ConnectTcp(const std::string& endpoint, Deadline deadline, in
   if (!fd.valid()) return PeerError(ErrnoText("socket", errno));
   TuneForLoopback(fd.get(), *address);
   if (connect(fd.get(), address->ai_addr, address->ai_addrlen) != 0) {
-    if (errno != EINPROGRESS) return PeerError(ErrnoText(endpoint, errno));
+    if (errno != EINPROGRESS) return ConnectError(endpoint, errno);
     pollfd polled[2] = {{fd.get(), POLLOUT, 0}, {interrupt_fd, POLLIN, 0}};
     while (polled[0].revents == 0) {
       const int left_ms =
@@ -93,7 +100,7 @@ absl::StatusOr<Fd> ConnectTcp(const std::string& endpoint, Deadline deadline, in
     int error = 0;
     socklen_t length = sizeof error;
     getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &length);
-    if (error != 0) return PeerError(ErrnoText(endpoint, error));
+    if (error != 0) return ConnectError(endpoint, error);
   }
   TuneSocket(fd.get());
   return fd;

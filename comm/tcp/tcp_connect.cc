@@ -4,12 +4,17 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
+#include <mutex>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "comm/culprits.h"
 #include "comm/tcp/tcp_transport.h"
+#include "runtime/core/thread.h"
 
 namespace lockstep::comm {
 namespace {
@@ -35,19 +40,73 @@ absl::Status TcpTransport::Listen(const std::string& address) {
   return absl::OkStatus();
 }
 
-absl::Status TcpTransport::ConnectAll(Deadline deadline) {
-  for (int peer = 0; peer < self_.rank; ++peer) RETURN_IF_ERROR(Connect(peer, deadline));
+// How the calls to all lower ranks go, each on a thread of its own.
+struct TcpTransport::Calls {
+  std::mutex mutex;
+  int left = 0;
+  absl::Status failure;         // the first, of a call that was turned down
+  absl::Status silence;         // the last, of a call that was not answered
+  std::vector<int> unanswered;  // by the deadline
+
+  void End(int peer, const absl::Status& status) {
+    std::lock_guard<std::mutex> lock(mutex);
+    --left;
+    if (absl::IsDeadlineExceeded(status)) {
+      unanswered.push_back(peer);
+      silence = status;
+    } else if (failure.ok()) {
+      failure = status;
+    }
+  }
+};
+
+absl::Status TcpTransport::ConnectAll(Deadline deadline, const std::function<absl::Status()>& health) {
+  // All at once, so that a rank that nobody reaches keeps no two others apart.
+  Calls calls;
+  calls.left = self_.rank;
+  std::vector<std::thread> threads;
+  for (int peer = 0; peer < self_.rank; ++peer) {
+    threads.emplace_back([this, &calls, peer, deadline] {
+      NameThread("lockstep-call");
+      absl::Status status = Connect(peer, deadline);
+      // Where there is no way now, one may come back.
+      pollfd interrupted{interrupt_.get(), POLLIN, 0};
+      while (absl::IsDeadlineExceeded(status) && !deadline.Passed() && poll(&interrupted, 1, kLookMs) == 0) {
+        status = Connect(peer, deadline);
+      }
+      calls.End(peer, status);
+      Signal(wake_);
+    });
+  }
+  const absl::Status status = AwaitAll(calls, deadline, health);
+  if (!status.ok()) Signal(interrupt_);  // nothing will run over this transport
+  for (std::thread& thread : threads) thread.join();
+  return status;
+}
+
+absl::Status TcpTransport::AwaitAll(Calls& calls, Deadline deadline,
+                                    const std::function<absl::Status()>& health) {
   while (true) {
     AdoptCallers();
-    std::vector<int> missing;
+    std::vector<int> silent;
     for (int peer = self_.rank + 1; peer < size_; ++peer) {
-      if (links_[peer] == nullptr) missing.push_back(peer);
+      if (links_[peer] == nullptr) silent.push_back(peer);
     }
-    if (missing.empty()) return absl::OkStatus();
-    if (deadline.Passed()) {
-      return DeadlineError(
-          absl::StrCat("these ranks did not call before the deadline: ", absl::StrJoin(missing, ", ")));
+    {
+      std::lock_guard<std::mutex> lock(calls.mutex);
+      RETURN_IF_ERROR(calls.failure);
+      if (calls.left == 0 && silent.empty() && calls.unanswered.empty()) return absl::OkStatus();
+      if (calls.left == 0 && deadline.Passed()) {
+        const absl::Status failure =
+            !calls.unanswered.empty()
+                ? calls.silence
+                : DeadlineError(absl::StrCat("these ranks did not call before the deadline: ",
+                                             absl::StrJoin(silent, ", ")));
+        silent.insert(silent.end(), calls.unanswered.begin(), calls.unanswered.end());
+        return WithCulprits(failure, silent);
+      }
     }
+    RETURN_IF_ERROR(health());
     pollfd polled{wake_.get(), POLLIN, 0};
     poll(&polled, 1, kLookMs);
   }

@@ -13,6 +13,7 @@
 
 #include "absl/container/inlined_vector.h"
 #include "absl/strings/str_join.h"
+#include "comm/culprits.h"
 #include "comm/tcp/spinning.h"
 #include "runtime/core/thread.h"
 
@@ -201,10 +202,15 @@ absl::Status TcpTransport::DeadlinePassed(const Queues& queues, const char* phas
   std::sort(awaited.begin(), awaited.end());
   const auto name = [](std::string* text, const auto& entry) { absl::StrAppend(text, std::get<2>(entry)); };
   const int worst = std::get<2>(awaited.front());
-  return DeadlineError(absl::StrCat("phase '", phase, "' was not done within ",
-                                    absl::FormatDuration(context_->clock.allowed()), "; still awaited: rank ",
-                                    absl::StrJoin(awaited, ", ", name), "; of rank ", worst,
-                                    " is known: ", DescribePeer(worst)));
+  std::vector<int> culprits;
+  for (const auto& [reached, noted, peer] : awaited) {
+    if (!reached) culprits.push_back(peer);
+  }
+  return WithCulprits(DeadlineError(absl::StrCat("phase '", phase, "' was not done within ",
+                                                 absl::FormatDuration(context_->clock.allowed()),
+                                                 "; still awaited: rank ", absl::StrJoin(awaited, ", ", name),
+                                                 "; of rank ", worst, " is known: ", DescribePeer(worst))),
+                      culprits);
 }
 
 void TcpTransport::NoteProgress() {
