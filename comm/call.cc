@@ -287,17 +287,6 @@ CallDescriptor DescriptorOf(const Call& call, uint64_t sequence, int size) {
   return d;
 }
 
-uint64_t HashOf(const CallDescriptor& descriptor) {
-  uint64_t words[sizeof descriptor / sizeof(uint64_t)];
-  std::memcpy(words, &descriptor, sizeof words);
-  uint64_t hash = 0x9e3779b97f4a7c15u;
-  for (uint64_t word : words) {
-    hash = (hash ^ word) * 0xff51afd7ed558ccdu;
-    hash ^= hash >> 32;
-  }
-  return hash;
-}
-
 std::string Describe(const CallDescriptor& d) {
   const auto kind = static_cast<Collective>(d.kind);
   std::string text = absl::StrCat(NameOf(kind), d.parts != 0 ? "_v" : "", " #", d.sequence);

@@ -93,8 +93,6 @@ struct CallDescriptor {
 static_assert(sizeof(CallDescriptor) == 40);
 
 CallDescriptor DescriptorOf(const Call& call, uint64_t sequence, int size);
-// Equal descriptors have equal hashes; others almost surely not.
-uint64_t HashOf(const CallDescriptor& descriptor);
 // "all_reduce #12 of 1048576 F32, sum, two_shot". Safe on any bytes.
 std::string Describe(const CallDescriptor& descriptor);
 // The error of two ranks that called different things.

@@ -99,17 +99,18 @@ Front::~Front() {
 }
 
 absl::Status Front::Prepare(Call& call, const CallOptions& o) const {
+  call.wire = o.wire;
+  if (o.algorithm.empty()) {
+    RETURN_IF_ERROR(Validate(call, rank_, size_));
+    // The communicator's default is a wish for where it applies.
+    if (CheckAlgorithm(call, options_.algorithm, size_).ok()) call.algorithm = options_.algorithm;
+    return absl::OkStatus();
+  }
   const auto asked = AlgorithmFromName(o.algorithm);
   if (!asked.ok()) return absl::InvalidArgumentError(asked.status().message());
   call.algorithm = *asked;
-  call.wire = o.wire;
   RETURN_IF_ERROR(Validate(call, rank_, size_));
-  RETURN_IF_ERROR(CheckAlgorithm(call, call.algorithm, size_));
-  // The communicator's default is a wish for where it applies.
-  if (o.algorithm.empty() && CheckAlgorithm(call, options_.algorithm, size_).ok()) {
-    call.algorithm = options_.algorithm;
-  }
-  return absl::OkStatus();
+  return CheckAlgorithm(call, call.algorithm, size_);
 }
 
 RunContext Front::NextContext(const Call& call, const CallOptions& o, bool background) {

@@ -187,6 +187,9 @@ std::vector<LanePart> BenchBuffers::Parts(const BenchPoint& p) const {
 }
 
 void BenchBuffers::Fill(const BenchPoint& p) {
+  in_of_call_ = In(p);
+  out_of_call_ = Out(p);
+  if (p.kind.collective == Collective::kReduceLanes) parts_of_call_ = Parts(p);
   WithType(p.dtype, [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     if (p.kind.collective == Collective::kReduceLanes) {
@@ -239,29 +242,31 @@ std::unique_ptr<Work> BenchBuffers::Start(const BenchPoint& p, const CallOptions
 }
 
 absl::Status BenchBuffers::Run(const BenchPoint& p, const CallOptions& o) {
-  const int ranks = comm_.size(), rank = comm_.rank();
+  const ConstBuffer in = in_of_call_;
+  const Buffer out = out_of_call_;
   if (p.kind.uneven) return RunUneven(p, o);
   switch (p.kind.collective) {
     case Collective::kAllReduce:
-      return comm_.AllReduce(In(p), Out(p), p.op, o);
+      return comm_.AllReduce(in, out, p.op, o);
     case Collective::kReduceScatter:
-      return comm_.ReduceScatter(In(p), Out(p), p.op, o);
+      return comm_.ReduceScatter(in, out, p.op, o);
     case Collective::kAllGather:
-      return comm_.AllGather(In(p), Out(p), o);
+      return comm_.AllGather(in, out, o);
     case Collective::kBroadcast:
-      return comm_.Broadcast(Out(p), p.root, o);
+      return comm_.Broadcast(out, p.root, o);
     case Collective::kReduce:
-      return comm_.Reduce(In(p), Out(p), p.op, p.root, o);
+      return comm_.Reduce(in, out, p.op, p.root, o);
     case Collective::kGather:
-      return comm_.Gather(In(p), Out(p), p.root, o);
+      return comm_.Gather(in, out, p.root, o);
     case Collective::kScatter:
-      return comm_.Scatter(In(p), Out(p), p.root, o);
+      return comm_.Scatter(in, out, p.root, o);
     case Collective::kAllToAll:
-      return comm_.AllToAll(In(p), Out(p), o);
+      return comm_.AllToAll(in, out, o);
     case Collective::kSendRecv:
-      return comm_.SendRecv(In(p), (rank + 1) % ranks, Out(p), (rank + ranks - 1) % ranks, o);
+      return comm_.SendRecv(in, (comm_.rank() + 1) % comm_.size(), out,
+                            (comm_.rank() + comm_.size() - 1) % comm_.size(), o);
     default:
-      return comm_.ReduceLanes(Parts(p), p.lanes, Out(p), o);
+      return comm_.ReduceLanes(parts_of_call_, p.lanes, out, o);
   }
 }
 

@@ -60,7 +60,7 @@ class BenchBuffers {
   static absl::StatusOr<std::unique_ptr<BenchBuffers>> Make(Communicator& comm, const BenchKind& kind,
                                                             const Options& options);
 
-  void Fill(const BenchPoint& point);                                          // this rank's input
+  void Fill(const BenchPoint& point);  // this rank's input; before the first Run or Start at a point
   std::unique_ptr<Work> Start(const BenchPoint& point, const CallOptions& o);  // null where only Run exists
   absl::Status Run(const BenchPoint& point, const CallOptions& o);
   uint64_t CountWrong(const BenchPoint& point) const;  // values of this rank's output
@@ -82,6 +82,10 @@ class BenchBuffers {
   std::byte* in_ = nullptr;
   std::byte* out_ = nullptr;
   std::vector<std::byte*> parts_;  // of reduce_lanes
+  // What is handed to the calls at the point filled last: put together before they are timed.
+  ConstBuffer in_of_call_;
+  Buffer out_of_call_;
+  std::vector<LanePart> parts_of_call_;
 };
 
 }  // namespace lockstep::comm

@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "comm/bench/bench_values.h"
 #include "comm/shm/direct_two_shot.h"
-#include "comm/shm/futex.h"
+#include "comm/shm/processor.h"
 #include "runtime/core/clock.h"
 
 namespace lockstep::comm {

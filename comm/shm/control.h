@@ -13,23 +13,34 @@
 
 namespace lockstep::comm {
 
-inline constexpr int kMaxShmRanks = 256;  // of one machine
-inline constexpr int kMaxParts = 62;      // of one rank: 2 log2 L, for any L that fits an int
+inline constexpr int kMaxShmRanks = 256;      // of one machine
+inline constexpr int kMaxParts = 62;          // of one rank: 2 log2 L, for any L that fits an int
+inline constexpr size_t kGreetingBytes = 16;  // of one rank's inputs, beside its greeting
 inline constexpr size_t kOneShotBytes = size_t{256} << 10;  // of one rank's inputs, staged
 inline constexpr size_t kStageBytes = size_t{1} << 20;  // of one rank's inputs or results, staged by pieces
 inline constexpr size_t kMessageBytes = size_t{64} << 10;  // a piece of a message between two ranks
 
 static_assert(std::atomic<uint64_t>::is_always_lock_free && std::atomic<uint32_t>::is_always_lock_free);
 
-// What a rank says about the collective that it enters. Two of them, by parity of the collective: a rank that
-// is one collective ahead must not overwrite what a slower one still reads.
-struct CallSlot {
-  CallDescriptor descriptor;
-  uint32_t inputs_direct;  // 1: inputs are in the arena, at `offsets`; 0: at these addresses of the owner
-  uint32_t result_direct;  // 1: the result is, at offsets[kMaxParts]; 0: at that address
-  uint32_t crosses;        // 1: the owner can read its peers' ordinary memory
+// What a rank shows as it enters a collective: one line, so that one transfer between cores tells a peer that
+// the rank came, what it calls, and, of the smallest reductions, its inputs. Two of them, by parity of the
+// collective: a rank that is one collective ahead must not overwrite what a slower one still reads.
+struct alignas(64) Greeting {
+  std::atomic<uint32_t> phase;  // as Control::phase; a futex
   uint32_t unused;
-  uint64_t offsets[kMaxParts + 1];
+  CallDescriptor descriptor;
+  std::byte payload[kGreetingBytes];
+};
+static_assert(sizeof(Greeting) == 64);
+
+// Where a rank's data of that collective is, for collectives that do not stage it all. Two, likewise.
+struct alignas(64) CallSlot {
+  uint32_t inputs_direct;  // 1: inputs are in the arena, at `offsets`; 0: at these addresses of the owner
+  uint32_t result_direct;  // 1: the result is, at offset `result`; 0: at that address
+  uint32_t crosses;        // 1: the owner can read its peers' ordinary memory
+  uint32_t staged;         // 1: the inputs, or the first piece of them, are staged already
+  uint64_t result;
+  uint64_t offsets[kMaxParts];
 };
 
 // Messages to one peer: the sender counts pieces posted (on its page), the receiver pieces taken (on its
@@ -51,9 +62,9 @@ struct FailureRecord {
 struct Control {
   enum State : uint32_t { kJoined = 0, kFailed = 1, kLeft = 2 };
 
-  // The line that everyone spins on.
+  // What everyone spins on: the first barrier of a collective is shown by its greeting, the others here.
+  Greeting greetings[2];
   alignas(64) std::atomic<uint32_t> phase;  // barriers arrived at; a futex
-  std::atomic<uint64_t> hashes[2];          // of the descriptors in `slots`
   // The owner is about to sleep on some word of some peer: whoever changes a word must then wake.
   alignas(64) std::atomic<uint32_t> sleeping;
   std::atomic<uint32_t> state;
@@ -64,7 +75,7 @@ struct Control {
   int32_t pid;
   uint64_t mapped, nonce;
   uint64_t cores[16];  // that the owner may run on, as bits; written before the ranks connect
-  alignas(64) CallSlot slots[2];
+  CallSlot slots[2];
   alignas(64) FailureRecord failure;  // valid once state is kFailed
   alignas(64) PairSlot pairs[kMaxShmRanks];
 };

@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "comm/shm/cross_memory.h"
 #include "comm/shm/futex.h"
+#include "comm/shm/processor.h"
 
 namespace lockstep::comm {
 namespace {
@@ -83,8 +84,7 @@ int ShmGroup::CoresOfAll() const {
 ShmGroup::~ShmGroup() {
   uint32_t joined = Control::kJoined;
   mine_->state.compare_exchange_strong(joined, Control::kLeft);
-  FutexWakeAll(mine_->phase);
-  FutexWakeAll(mine_->events);
+  WakeAll();
 }
 
 std::byte* ShmGroup::At(int peer, uint64_t offset, uint64_t bytes) const {
@@ -114,13 +114,19 @@ void ShmGroup::WakeSleepers(const std::atomic<uint32_t>& word) {
   }
 }
 
+void ShmGroup::WakeAll() {
+  for (const Greeting& greeting : mine_->greetings) FutexWakeAll(greeting.phase);
+  FutexWakeAll(mine_->phase);
+  FutexWakeAll(mine_->events);
+}
+
 void ShmGroup::Arrive() {
   mine_->phase.store(++phase_, std::memory_order_seq_cst);  // also a release of all written before
   WakeSleepers(mine_->phase);
 }
 
-absl::Status ShmGroup::AwaitPeer(int peer, uint32_t target, const char* phase) {
-  const std::atomic<uint32_t>& word = control(peer).phase;
+absl::Status ShmGroup::AwaitWord(int peer, const std::atomic<uint32_t>& word, uint32_t target,
+                                 const char* phase) {
   const auto ready = [&] { return Reached(word.load(std::memory_order_acquire), target); };
   if (Spin(ready)) return absl::OkStatus();
   while (!ready()) RETURN_IF_ERROR(Sleep(peer, word, phase, ready));
@@ -128,24 +134,44 @@ absl::Status ShmGroup::AwaitPeer(int peer, uint32_t target, const char* phase) {
 }
 
 absl::Status ShmGroup::Await(const char* phase, uint32_t behind) {
-  for (int k = 1; k < size_; ++k) RETURN_IF_ERROR(AwaitPeer((rank_ + k) % size_, phase_ - behind, phase));
+  for (int k = 1; k < size_; ++k) {
+    const int peer = (rank_ + k) % size_;
+    RETURN_IF_ERROR(AwaitWord(peer, control(peer).phase, phase_ - behind, phase));
+  }
   return absl::OkStatus();
 }
 
-absl::Status ShmGroup::Begin(const CallSlot& slot, size_t offsets) {
+bool ShmGroup::AllGreet(int parity, int looks) const {
+  for (int k = 1; k < size_; ++k) {
+    const std::atomic<uint32_t>& word = control((rank_ + k) % size_).greetings[parity].phase;
+    while (!Reached(word.load(std::memory_order_acquire), phase_)) {
+      if (--looks < 0) return false;
+    }
+  }
+  return true;
+}
+
+absl::Status ShmGroup::Begin(const CallDescriptor& descriptor) {
   ++calls_;
   const int parity = Parity();
-  CallSlot& published = mine_->slots[parity];
-  std::memcpy(&published, &slot,
-              offsetof(CallSlot, offsets) + std::min<size_t>(offsets, kMaxParts) * sizeof slot.offsets[0]);
-  published.offsets[kMaxParts] = slot.offsets[kMaxParts];
-  const uint64_t hash = HashOf(slot.descriptor);
-  mine_->hashes[parity].store(hash, std::memory_order_relaxed);
-  RETURN_IF_ERROR(Barrier("arrive"));
-  for (int peer = 0; peer < size_; ++peer) {
-    if (control(peer).hashes[parity].load(std::memory_order_relaxed) == hash) continue;
-    return MismatchError(NameOf(rank_), slot.descriptor, NameOf(peer), SlotOf(peer).descriptor);
+  Greeting& mine = mine_->greetings[parity];
+  mine.descriptor = descriptor;
+  mine.phase.store(++phase_, std::memory_order_release);
+  // As a rule all ranks have a core and come at once; then nobody sleeps, and the fence, which waits until all
+  // stores have left this core, is better after the others' greetings than before.
+  const bool all = AllGreet(parity, crowded() ? 0 : kLooksBeforeWaking);
+  FullFence();
+  WakeSleepers(mine.phase);
+  for (int k = 1; k < size_ && !all; ++k) {
+    const int peer = (rank_ + k) % size_;
+    RETURN_IF_ERROR(AwaitWord(peer, control(peer).greetings[parity].phase, phase_, "arrive"));
   }
+  for (int peer = 0; peer < size_; ++peer) {
+    const CallDescriptor& theirs = control(peer).greetings[parity].descriptor;
+    if (!(theirs == descriptor)) return MismatchError(NameOf(rank_), descriptor, NameOf(peer), theirs);
+  }
+  // Nobody reads what was shown in the collective before any more.
+  PrefetchToWrite(&mine_->greetings[NextParity()]);
   return absl::OkStatus();
 }
 
@@ -203,9 +229,10 @@ void ShmGroup::Interrupt(const absl::Status& reason) {
   }
   interrupted_.store(true, std::memory_order_release);
   // The own waiter sleeps on some peer's word; anyone else whom this wakes looks again and sleeps on.
-  for (int peer = 0; peer < size_; ++peer) {
-    FutexWakeAll(control(peer).phase);
-    FutexWakeAll(control(peer).events);
+  for (const Control* control : controls_) {
+    for (const Greeting& greeting : control->greetings) FutexWakeAll(greeting.phase);
+    FutexWakeAll(control->phase);
+    FutexWakeAll(control->events);
   }
 }
 
@@ -217,8 +244,7 @@ void ShmGroup::ReportFailure(const absl::Status& reason) {
   std::memcpy(failure.text, text.data(), text.size());
   failure.length = static_cast<uint32_t>(text.size());
   mine_->state.store(Control::kFailed, std::memory_order_release);
-  FutexWakeAll(mine_->phase);
-  FutexWakeAll(mine_->events);
+  WakeAll();
 }
 
 }  // namespace lockstep::comm

@@ -51,10 +51,17 @@ class ShmGroup {
     Arrive();
     return Await(phase);
   }
-  // The first barrier of a collective: publishes `slot` and fails when a peer's descriptor is another.
-  absl::Status Begin(const CallSlot& slot, size_t offsets);
-  const CallSlot& SlotOf(int peer) const { return control(peer).slots[Parity()]; }
+  // The first barrier of a collective: fails when a peer's descriptor is another. What was written before,
+  // into the own payload or slot, is seen by all after it.
+  absl::Status Begin(const CallDescriptor& descriptor);
   int Parity() const { return static_cast<int>(calls_ & 1); }  // of the collective begun last
+  int NextParity() const { return 1 - Parity(); }
+  // kGreetingBytes bytes that travel with the greeting: the own ones of the collective to come, and a rank's
+  // of the one begun last.
+  std::byte* NextPayload() { return mine_->greetings[NextParity()].payload; }
+  const std::byte* PayloadOf(int peer) const { return control(peer).greetings[Parity()].payload; }
+  CallSlot& NextSlot() { return mine_->slots[NextParity()]; }
+  const CallSlot& SlotOf(int peer) const { return control(peer).slots[Parity()]; }
 
   // Waits until `peer` has changed its message words so that `ready()` holds.
   template <typename Ready>
@@ -78,7 +85,9 @@ class ShmGroup {
   int CoresOfAll() const;
   bool CanCross() const;
   void WakeSleepers(const std::atomic<uint32_t>& word);
-  absl::Status AwaitPeer(int peer, uint32_t target, const char* phase);
+  void WakeAll();
+  absl::Status AwaitWord(int peer, const std::atomic<uint32_t>& word, uint32_t target, const char* phase);
+  bool AllGreet(int parity, int looks) const;
   // Looks for a while, without sleeping, for what a peer is about to do. False: it takes longer.
   template <typename Ready>
   bool Spin(const Ready& ready) {
@@ -107,11 +116,14 @@ class ShmGroup {
   }
   static void SleepOn(const std::atomic<uint32_t>& word, uint32_t seen);
 
-  // How often a wait looks up a word before it sleeps. About 20 us where every rank can have a core; hardly
-  // at all where ranks share cores, since the peer waited for may need this one; and little on the progress
-  // thread, whose core belongs to the threads that compute. Where ranks share cores a wait then offers its
-  // core to them some times: that is a quarter of what sleeping and being woken costs.
-  static constexpr int kSpinsAlone = 2000, kSpinsCrowded = 20, kSpinsBackground = 200, kYieldsCrowded = 64;
+  // How often a wait looks up a word before it sleeps. About 20 us where every rank can have a core; once
+  // where ranks share cores, since the peer waited for may need this one; and little on the progress thread,
+  // whose core belongs to the threads that compute. Where ranks share cores a wait then offers its core to
+  // them for half a millisecond or more: changing to another process costs a quarter of sleeping and being
+  // woken, and waking a core that went idle costs more than a call.
+  static constexpr int kSpinsAlone = 2000, kSpinsCrowded = 1, kSpinsBackground = 200, kYieldsCrowded = 1000;
+  // How often a rank looks whether all are there before it asks whether any sleeps, which takes a fence.
+  static constexpr int kLooksBeforeWaking = 200;
 
   const int rank_, size_;
   const std::shared_ptr<Arena> arena_;

@@ -40,11 +40,8 @@ absl::Status ShmEngine::Run(const Call& call, RunContext& context) {
       (reduces && (call.algorithm == Algorithm::kOneShot || call.algorithm == Algorithm::kTwoShot));
   if (!own) return RunByMessages(call, context);
   switch (call.kind) {
-    case Collective::kBarrier: {
-      CallSlot slot{};
-      slot.descriptor = context.descriptor;
-      return group_.Begin(slot, 0);
-    }
+    case Collective::kBarrier:
+      return group_.Begin(context.descriptor);
     case Collective::kAllReduce:
     case Collective::kReduceLanes:
     case Collective::kReduce:
@@ -69,18 +66,15 @@ absl::Status ShmEngine::Run(const Call& call, RunContext& context) {
 }
 
 absl::Status ShmEngine::RunByMessages(const Call& call, RunContext& context) {
-  CallSlot slot{};
-  slot.descriptor = context.descriptor;
-  RETURN_IF_ERROR(group_.Begin(slot, 0));  // a rank that calls anything else is noticed here
+  RETURN_IF_ERROR(group_.Begin(context.descriptor));  // a rank that calls anything else is noticed here
   return messages_.Run(call, context);
 }
 
-CallSlot ShmEngine::SlotFor(const RunContext& context, absl::Span<const void* const> inputs,
-                            size_t input_bytes, const void* result, size_t result_bytes) const {
-  CallSlot slot;
-  slot.descriptor = context.descriptor;
+CallSlot& ShmEngine::ShowSlot(absl::Span<const void* const> inputs, size_t input_bytes, const void* result,
+                              size_t result_bytes) {
+  CallSlot& slot = group_.NextSlot();
+  slot.staged = 0;
   slot.crosses = group_.crosses() && inputs.size() <= kMaxParts ? 1 : 0;
-  slot.unused = 0;
   slot.inputs_direct = inputs.size() <= kMaxParts ? 1 : 0;
   for (size_t i = 0; i < inputs.size() && slot.inputs_direct != 0; ++i) {
     if (!arena_->OffsetOf(inputs[i], input_bytes, slot.offsets[i])) slot.inputs_direct = 0;
@@ -88,9 +82,8 @@ CallSlot ShmEngine::SlotFor(const RunContext& context, absl::Span<const void* co
   for (size_t i = 0; slot.inputs_direct == 0 && slot.crosses != 0 && i < inputs.size(); ++i) {
     slot.offsets[i] = reinterpret_cast<uintptr_t>(inputs[i]);
   }
-  slot.offsets[kMaxParts] = reinterpret_cast<uintptr_t>(result);
-  slot.result_direct =
-      result != nullptr && arena_->OffsetOf(result, result_bytes, slot.offsets[kMaxParts]) ? 1 : 0;
+  slot.result = reinterpret_cast<uintptr_t>(result);
+  slot.result_direct = result != nullptr && arena_->OffsetOf(result, result_bytes, slot.result) ? 1 : 0;
   return slot;
 }
 

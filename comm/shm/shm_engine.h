@@ -13,9 +13,11 @@
 //
 // Reductions (N ranks, S bytes a rank; algbw bounds are in docs/DESIGN.md, section 5):
 //   one_shot   every rank stages its input and reduces everything: 1 barrier, N (N + 3) S moved. For small S.
+//              Up to 16 bytes travel with the greeting, in the line that all look at anyway.
 //   two_shot   by segments: every rank reduces its share of the segment into its own result, then copies the
 //              other shares from the others' results: 2 barriers and one a segment, (3N - 1) S moved
-//              (5N - 2 staged).
+//              (5N - 2 staged). Small ones, and staged ones, show results in a staging area: 1 barrier and
+//              one a piece (two where pieces of inputs are staged behind the first).
 //   ring       the reference algorithm of comm/p2p, over messages. For comparison.
 #ifndef LOCKSTEP_COMM_SHM_SHM_ENGINE_H_
 #define LOCKSTEP_COMM_SHM_SHM_ENGINE_H_
@@ -74,7 +76,9 @@ class ShmEngine : public Engine, private Transport {
   absl::Status OneShot(const Reduction& reduction, const RunContext& context);
   absl::Status OneShotUnlessDirect(const Reduction& reduction, const RunContext& context);
   size_t NextOneShotArea() const;
-  void StageWhole(const Reduction& reduction, size_t area);
+  void StageWhole(const Reduction& reduction, std::byte* staged);
+  template <typename BeginOf>
+  void ReduceWhole(const Reduction& reduction, const BeginOf& begin_of);
   void ReduceStaged(const Reduction& reduction, size_t area);
   absl::Status TwoShot(const Reduction& reduction, const RunContext& context);
   absl::Status TwoShotBegun(const Reduction& reduction);
@@ -82,6 +86,9 @@ class ShmEngine : public Engine, private Transport {
                              const Pointers<std::byte*>& results);
   absl::Status TwoShotCross(const Reduction& reduction);
   absl::Status ReadPeer(int peer, bool direct, uint64_t at, void* to, size_t size_bytes);
+  static bool WorthCrossing(const Reduction& reduction);
+  static size_t StagedPiece(const Reduction& reduction);
+  void StagePiece(const Reduction& reduction, size_t begin, int parity);
   absl::Status TwoShotStaged(const Reduction& reduction, const Pointers<const std::byte*>& direct_inputs);
   absl::Status ReduceScatter(const Call& call, const RunContext& context);
   absl::Status ReduceScatterStaged(const Call& call, const ReductionPlan& plan,
@@ -113,9 +120,9 @@ class ShmEngine : public Engine, private Transport {
   bool Post(const Outgoing& send, Progress& progress);
   absl::StatusOr<bool> Take(const Incoming& recv, Progress& progress);
 
-  // The slot that describes this call and where this rank's data is.
-  CallSlot SlotFor(const RunContext& context, absl::Span<const void* const> inputs, size_t input_bytes,
-                   const void* result, size_t result_bytes) const;
+  // Says in the slot of the call to come where this rank's data is.
+  CallSlot& ShowSlot(absl::Span<const void* const> inputs, size_t input_bytes, const void* result,
+                     size_t result_bytes);
 
   // The algorithms of comm/p2p, over messages.
   absl::Status RunByMessages(const Call& call, RunContext& context);

@@ -65,9 +65,9 @@ ShmEngine::Pull ShmEngine::PullOf(const Call& call) const {
 absl::Status ShmEngine::RunPull(const Pull& pull, const RunContext& context) {
   const void* const shown[] = {pull.shown};
   const absl::Span<const void* const> inputs(shown, pull.blocks.empty() ? 0 : 1);
-  CallSlot slot = SlotFor(context, inputs, pull.blocks.empty() ? 0 : pull.blocks.back().end, nullptr, 0);
+  CallSlot& slot = ShowSlot(inputs, pull.blocks.empty() ? 0 : pull.blocks.back().end, nullptr, 0);
   if (pull.overwrites_shown) slot.inputs_direct = 0;
-  RETURN_IF_ERROR(group_.Begin(slot, inputs.size()));
+  RETURN_IF_ERROR(group_.Begin(context.descriptor));
   bool direct = true;
   for (int peer = 0; peer < size(); ++peer) direct = direct && group_.SlotOf(peer).inputs_direct != 0;
   return direct ? PullDirect(pull) : PullStaged(pull);

@@ -11,10 +11,14 @@ namespace {
 
 // Up to this many bytes a rank every rank reduces everything by itself: there is one barrier in place of
 // three, which is worth more where ranks share cores.
-constexpr size_t kOneShotAloneBytes = size_t{2} << 10, kOneShotCrowdedBytes = size_t{32} << 10;
+constexpr size_t kOneShotAloneBytes = size_t{4} << 10, kOneShotCrowdedBytes = size_t{32} << 10;
 
 // The same where data would have to be staged for a two-shot too.
 constexpr size_t kOneShotStagedBytes = size_t{16} << 10;
+
+// Up to this many bytes peers take results from staging areas although all results are in peer buffers: one
+// barrier less, for a copy more of the own share.
+constexpr size_t kResultsStagedAloneBytes = 0, kResultsStagedCrowdedBytes = kStageBytes;
 
 // Where peers' ordinary memory can be read, that is faster than staging it between these sizes: below, the
 // calls cost more than a copy; above, what is read has left the caches, which staging by pieces avoids.
@@ -63,33 +67,42 @@ size_t ShmEngine::NextOneShotArea() const {
   return kOneShotOffset + static_cast<size_t>(1 - group_.Parity()) * kOneShotBytes;
 }
 
-void ShmEngine::StageWhole(const Reduction& reduction, size_t area) {
+void ShmEngine::StageWhole(const Reduction& reduction, std::byte* staged) {
   const size_t bytes = reduction.count * reduction.element_bytes;
-  std::byte* staged = group_.At(rank(), area, kOneShotBytes);
   for (const void* input : reduction.inputs) {
     CopyBytes(staged, input, bytes);
     staged += bytes;
   }
 }
 
-void ShmEngine::ReduceStaged(const Reduction& reduction, size_t area) {
+// `begin_of(rank)`: where that peer's inputs are, one behind the other.
+template <typename BeginOf>
+void ShmEngine::ReduceWhole(const Reduction& reduction, const BeginOf& begin_of) {
   const size_t bytes = reduction.count * reduction.element_bytes;
   if (reduction.out == nullptr || bytes == 0) return;
   Pointers<const void*> inputs;
   for (const auto& [owner, index] : reduction.plan->inputs) {
-    inputs.push_back(group_.At(owner, area + index * bytes, bytes));
+    inputs.push_back(owner == rank() ? reduction.inputs[index] : begin_of(owner) + index * bytes);
   }
   reduction.plan->program->Run(inputs.data(), reduction.out, reduction.count);
 }
 
+void ShmEngine::ReduceStaged(const Reduction& reduction, size_t area) {
+  ReduceWhole(reduction,
+              [&](int owner) -> const std::byte* { return group_.At(owner, area, kOneShotBytes); });
+}
+
 absl::Status ShmEngine::OneShot(const Reduction& reduction, const RunContext& context) {
+  const size_t bytes = reduction.count * reduction.element_bytes;
+  if (bytes * reduction.plan->most_inputs <= kGreetingBytes) {
+    StageWhole(reduction, group_.NextPayload());
+    RETURN_IF_ERROR(group_.Begin(context.descriptor));
+    ReduceWhole(reduction, [&](int owner) { return group_.PayloadOf(owner); });
+    return absl::OkStatus();
+  }
   const size_t area = NextOneShotArea();
-  StageWhole(reduction, area);
-  CallSlot slot;
-  slot.descriptor = context.descriptor;
-  slot.inputs_direct = slot.result_direct = slot.crosses = slot.unused = 0;
-  slot.offsets[kMaxParts] = 0;
-  RETURN_IF_ERROR(group_.Begin(slot, 0));
+  StageWhole(reduction, group_.At(rank(), area, kOneShotBytes));
+  RETURN_IF_ERROR(group_.Begin(context.descriptor));
   ReduceStaged(reduction, area);
   return absl::OkStatus();
 }
@@ -99,15 +112,16 @@ absl::Status ShmEngine::OneShot(const Reduction& reduction, const RunContext& co
 // that all do.
 absl::Status ShmEngine::OneShotUnlessDirect(const Reduction& reduction, const RunContext& context) {
   const size_t area = NextOneShotArea(), bytes = reduction.count * reduction.element_bytes;
-  CallSlot slot = SlotFor(context, reduction.inputs, bytes, reduction.out, bytes);
+  CallSlot& slot = ShowSlot(reduction.inputs, bytes, reduction.out, bytes);
   if (!reduction.everyone || slot.result_direct == 0) slot.inputs_direct = 0;
-  if (slot.inputs_direct == 0) StageWhole(reduction, area);
-  RETURN_IF_ERROR(group_.Begin(slot, reduction.inputs.size()));
+  const bool staged = slot.inputs_direct == 0;
+  if (staged) StageWhole(reduction, group_.At(rank(), area, kOneShotBytes));
+  RETURN_IF_ERROR(group_.Begin(context.descriptor));
   int direct = 0;
   for (int peer = 0; peer < size(); ++peer) direct += group_.SlotOf(peer).inputs_direct != 0 ? 1 : 0;
   if (direct == size()) return TwoShotBegun(reduction);
   if (direct > 0) {
-    if (slot.inputs_direct != 0) StageWhole(reduction, area);
+    if (!staged) StageWhole(reduction, group_.At(rank(), area, kOneShotBytes));
     RETURN_IF_ERROR(group_.Barrier("show"));
   }
   ReduceStaged(reduction, area);
@@ -116,8 +130,13 @@ absl::Status ShmEngine::OneShotUnlessDirect(const Reduction& reduction, const Ru
 
 absl::Status ShmEngine::TwoShot(const Reduction& reduction, const RunContext& context) {
   const size_t bytes = reduction.count * reduction.element_bytes;
-  const CallSlot slot = SlotFor(context, reduction.inputs, bytes, reduction.out, bytes);
-  RETURN_IF_ERROR(group_.Begin(slot, reduction.inputs.size()));
+  CallSlot& slot = ShowSlot(reduction.inputs, bytes, reduction.out, bytes);
+  // In the hope that all stage; who has it in peer buffers does so later otherwise.
+  if (slot.inputs_direct == 0 && !(slot.crosses != 0 && WorthCrossing(reduction))) {
+    StagePiece(reduction, 0, 0);
+    slot.staged = 1;
+  }
+  RETURN_IF_ERROR(group_.Begin(context.descriptor));
   return TwoShotBegun(reduction);
 }
 
@@ -138,13 +157,16 @@ absl::Status ShmEngine::TwoShotBegun(const Reduction& reduction) {
     }
   }
   if (!inputs_direct || !results_direct) {
-    bool cross = reduction.everyone && bytes >= kCrossFromBytes && bytes < kCrossToBytes;
+    bool cross = WorthCrossing(reduction);
     for (int peer = 0; peer < size(); ++peer) cross = cross && group_.SlotOf(peer).crosses != 0;
     return cross ? TwoShotCross(reduction) : TwoShotStaged(reduction, inputs);
   }
+  if (bytes <= (group_.crowded() ? kResultsStagedCrowdedBytes : kResultsStagedAloneBytes)) {
+    return TwoShotStaged(reduction, inputs);
+  }
   Pointers<std::byte*> results;
   for (int peer = 0; peer < size(); ++peer) {
-    results.push_back(group_.At(peer, group_.SlotOf(peer).offsets[kMaxParts], bytes));
+    results.push_back(group_.At(peer, group_.SlotOf(peer).result, bytes));
     if (results.back() == nullptr)
       return PeerError(absl::StrCat("rank ", group_.NameOf(peer), " named memory that it has not"));
   }
@@ -207,19 +229,51 @@ absl::Status ShmEngine::TwoShotCross(const Reduction& reduction) {
     const CallSlot& slot = group_.SlotOf(peer);
     const Share theirs = ShareOf(reduction.count, peer, size());
     const size_t offset = theirs.begin * element;
-    RETURN_IF_ERROR(ReadPeer(peer, slot.result_direct != 0, slot.offsets[kMaxParts] + offset, out + offset,
+    RETURN_IF_ERROR(ReadPeer(peer, slot.result_direct != 0, slot.result + offset, out + offset,
                              theirs.count() * element));
   }
   return group_.Barrier("copy");
 }
 
+bool ShmEngine::WorthCrossing(const Reduction& reduction) {
+  const size_t bytes = reduction.count * reduction.element_bytes;
+  return reduction.everyone && bytes >= kCrossFromBytes && bytes < kCrossToBytes;
+}
+
+// Elements of a piece of staged inputs, the same on all ranks.
+size_t ShmEngine::StagedPiece(const Reduction& reduction) {
+  return RoundDown(kStageBytes / reduction.plan->most_inputs / reduction.element_bytes, 16);
+}
+
+// Shows what others reduce of a piece: before and after the own share.
+void ShmEngine::StagePiece(const Reduction& reduction, size_t begin, int parity) {
+  const size_t element = reduction.element_bytes;
+  const size_t n = std::min(StagedPiece(reduction), reduction.count - begin);
+  const Share mine = ShareOf(n, rank(), size());
+  for (size_t p = 0; p < reduction.inputs.size(); ++p) {
+    const auto* from = static_cast<const std::byte*>(reduction.inputs[p]) + begin * element;
+    std::byte* to = group_.At(rank(), kStageInOffset + parity * kStageBytes + p * n * element, n * element);
+    CopyBytes(to, from, mine.begin * element, StagedStores(n * element));
+    CopyBytes(to + mine.end * element, from + mine.end * element, (n - mine.end) * element,
+              StagedStores(n * element));
+  }
+}
+
 // By pieces: every rank shows the shares that others reduce, reduces its own share, shows that, and takes the
 // others'.
+//
+// Nobody waits for those who still take the last piece's results: what they read is written again only after
+// the next collective's first barrier, to which they come. Inputs are read before the last barrier.
 absl::Status ShmEngine::TwoShotStaged(const Reduction& reduction,
                                       const Pointers<const std::byte*>& direct_inputs) {
   const bool direct = !direct_inputs.empty();
   const size_t element = reduction.element_bytes, parts = reduction.plan->inputs.size();
-  const size_t piece = RoundDown(kStageBytes / (direct ? 1 : reduction.plan->most_inputs) / element, 16);
+  // The two areas of a call in one piece are not large: better left in the caches.
+  const bool around = !direct || reduction.count * element > kStageBytes;
+  const size_t piece = direct ? RoundDown(kStageBytes / element, 16) : StagedPiece(reduction);
+  bool all_staged = true;  // the first piece
+  for (int peer = 0; peer < size(); ++peer) all_staged = all_staged && group_.SlotOf(peer).staged != 0;
+  const bool staged = group_.SlotOf(rank()).staged != 0;
   Pointers<const void*> at(parts);
   int parity = 0;
   for (size_t begin = 0; begin < reduction.count; begin += piece, parity ^= 1) {
@@ -227,15 +281,8 @@ absl::Status ShmEngine::TwoShotStaged(const Reduction& reduction,
     const size_t area_in = kStageInOffset + parity * kStageBytes,
                  area_out = kStageOutOffset + parity * kStageBytes;
     const Share mine = ShareOf(n, rank(), size());
-    if (!direct) {
-      for (size_t p = 0; p < reduction.inputs.size(); ++p) {
-        const auto* from = static_cast<const std::byte*>(reduction.inputs[p]) + begin * element;
-        std::byte* to = group_.At(rank(), area_in + p * n * element, n * element);
-        CopyBytes(to, from, mine.begin * element,
-                  StagedStores(n * element));  // what others reduce: before and after the own share
-        CopyBytes(to + mine.end * element, from + mine.end * element, (n - mine.end) * element,
-                  StagedStores(n * element));
-      }
+    if (!direct && (begin > 0 || !all_staged)) {
+      if (begin > 0 || !staged) StagePiece(reduction, begin, parity);
       RETURN_IF_ERROR(group_.Barrier("show"));
     }
     for (size_t i = 0; i < parts; ++i) {
@@ -250,7 +297,7 @@ absl::Status ShmEngine::TwoShotStaged(const Reduction& reduction,
     }
     std::byte* shown = group_.At(rank(), area_out, kStageBytes);
     reduction.plan->program->Run(at.data(), shown + mine.begin * element, mine.count(),
-                                 StagedStores(n * element));
+                                 around ? StagedStores(n * element) : Stores::kCached);
     RETURN_IF_ERROR(group_.Barrier("reduce"));
     for (int k = 0; k < size() && reduction.out != nullptr; ++k) {
       const int peer = (rank() + k) % size();
@@ -260,15 +307,15 @@ absl::Status ShmEngine::TwoShotStaged(const Reduction& reduction,
                 theirs.count() * element);
     }
   }
-  // Nobody may reuse the areas, or its inputs, while another rank still reads them.
-  return group_.Barrier("copy");
+  return absl::OkStatus();
 }
 
 absl::Status ShmEngine::ReduceScatter(const Call& call, const RunContext& context) {
   const ReductionPlan& plan = plans_.For(call, size());
   const size_t element = SizeOf(call.dtype()), bytes = PartOf(call, size() - 1, size()).end * element;
   const Pointers<const void*> inputs = InputsOf(call);  // this rank's
-  RETURN_IF_ERROR(group_.Begin(SlotFor(context, inputs, bytes, nullptr, 0), inputs.size()));
+  ShowSlot(inputs, bytes, nullptr, 0);
+  RETURN_IF_ERROR(group_.Begin(context.descriptor));
   bool direct = true;
   for (int peer = 0; peer < size(); ++peer) direct = direct && group_.SlotOf(peer).inputs_direct != 0;
   if (!direct) return ReduceScatterStaged(call, plan, inputs);
