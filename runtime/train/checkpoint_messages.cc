@@ -98,7 +98,13 @@ absl::Status AwaitFolder(FileSystem* fs, const std::string& folder, const Patien
 
 absl::Status AnnounceShard(FileSystem* fs, const std::string& folder, int shard, int shards,
                            const Manifest& manifest) {
-  return WriteFileAtomically(fs, JoinPath(folder, DoneName(shard, shards)), SerializeManifest(manifest));
+  // All that can fail comes before the rename: from then on rank 0 may commit, and the shard must stay.
+  RETURN_IF_ERROR(fs->SyncFolder(folder));
+  const std::string done = JoinPath(folder, DoneName(shard, shards)), temporary = done + ".tmp";
+  ASSIGN_OR_RETURN(auto file, fs->Create(temporary));
+  RETURN_IF_ERROR(file->Append(SerializeManifest(manifest)));
+  RETURN_IF_ERROR(file->Close());  // a message, read once, by a process that lives: not synced
+  return fs->Rename(temporary, done);
 }
 
 void AnnounceFailure(FileSystem* fs, const std::string& folder, int shard, int shards,

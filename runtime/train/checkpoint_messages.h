@@ -32,11 +32,12 @@ struct Patience {
 // Error: Cancelled when abandoned; DeadlineExceeded.
 absl::Status AwaitFolder(FileSystem* fs, const std::string& folder, const Patience& patience);
 
-// Makes known, durably, that the files of `shard` are durable. Their names in the folder become durable too.
+// Makes the names of the files of `shard` durable, as their bytes are, and then makes that known. Whatever it
+// returns, rank 0 may have read the message, so the files must not be touched any more.
 absl::Status AnnounceShard(FileSystem* fs, const std::string& folder, int shard, int shards,
                            const Manifest& manifest);
-// Makes known, as well as the disk still can, that they never will be. Delete the files first: on a full disk
-// that makes room for the message.
+// Makes known, as well as the disk still can, that they never will be. On a full disk that takes
+// room: delete the files first, if they were never announced.
 void AnnounceFailure(FileSystem* fs, const std::string& folder, int shard, int shards,
                      const absl::Status& status);
 

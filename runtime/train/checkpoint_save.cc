@@ -70,6 +70,17 @@ absl::Status MakeTemporary(const CheckpointWriterOptions& options, const std::st
   return fs->CreateFolders(temporary);
 }
 
+// Before the manifest vouches for what others have written: it is there, as long as they said.
+absl::Status CheckPresent(FileSystem* fs, const std::string& folder, const Manifest& manifest) {
+  for (const ManifestFile& entry : manifest.files) {
+    ASSIGN_OR_RETURN(const auto file, fs->Open(JoinPath(folder, entry.name)));
+    if (file->size_bytes() == entry.size_bytes) continue;
+    return CheckpointError(absl::StrCat(JoinPath(folder, entry.name), " has ", file->size_bytes(),
+                                        " bytes; its writer announced ", entry.size_bytes));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status WriteAndCommit(const CheckpointWriterOptions& options, Manifest manifest,
                             const TrainTensors& tensors, SaveOutcome* outcome) {
   FileSystem* fs = options.fs;
@@ -85,6 +96,7 @@ absl::Status WriteAndCommit(const CheckpointWriterOptions& options, Manifest man
     for (int shard = 1; shard < shards; ++shard) {
       RETURN_IF_ERROR(EnterShard(others[shard - 1], shard, parts, &manifest));
     }
+    RETURN_IF_ERROR(CheckPresent(fs, temporary, manifest));
     RETURN_IF_ERROR(DeleteMessages(fs, temporary, shards));
   }
   RETURN_IF_ERROR(WriteIndexes(fs, temporary, &manifest));
@@ -113,9 +125,12 @@ absl::Status WriteShard(const CheckpointWriterOptions& options, Manifest* manife
     if (written.ok()) written = WritePart(options.fs, temporary, part, manifest);
   }
   const int shard = options.team.shard, shards = options.team.shards;
-  if (written.ok()) written = AnnounceShard(options.fs, temporary, shard, shards, *manifest);
+  if (written.ok()) {
+    written = AnnounceShard(options.fs, temporary, shard, shards, *manifest);
+  } else {
+    for (const CheckpointPart& part : parts) (void)options.fs->Delete(JoinPath(temporary, part.name));
+  }
   if (written.ok()) return written;
-  for (const CheckpointPart& part : parts) (void)options.fs->Delete(JoinPath(temporary, part.name));
   AnnounceFailure(options.fs, temporary, shard, shards, written);
   return written;
 }

@@ -230,6 +230,32 @@ TEST(TeamTrouble, AWritersReasonReachesTheOneThatCommits) {
   EXPECT_THAT(std::string(heard.status().message()), HasSubstr("shard-00002-of-00002 failed: no space left"));
 }
 
+// Whatever fails after a shard was announced, its files stay: rank 0 may have committed them.
+TEST(TeamTrouble, WhatWasAnnouncedStays) {
+  const SampleState state(2);
+  const std::string folder = TemporaryPath(kFolder, 2, SaveIdOf("nonce", 2));
+  std::vector<CheckpointPart> parts;
+  for (CheckpointPart& part : DivideState(state.tensors, 2)) {
+    if (part.shard == 1) parts.push_back(std::move(part));
+  }
+  int64_t announced = 0;
+  bool reached = true;
+  for (int64_t n = 1; reached; ++n) {
+    MemoryFileSystem memory;
+    ASSERT_TRUE(memory.CreateFolders(folder).ok());
+    FaultyFileSystem faulty(&memory);
+    faulty.FailAt(n, absl::UnavailableError("input/output error"), FaultyFileSystem::Kind::kFromThenOn);
+    (void)SaveShard(TeamOptions(&faulty, 2, 1, absl::Milliseconds(20)), state.manifest, parts);
+    reached = faulty.calls() >= n;
+    if (!memory.Exists(JoinPath(folder, ShardName(1, 2) + ".done"))) continue;
+    ++announced;
+    for (const CheckpointPart& part : parts) {
+      EXPECT_TRUE(memory.Exists(JoinPath(folder, part.name))) << "call " << n;
+    }
+  }
+  EXPECT_GT(announced, 0);
+}
+
 TEST(TeamTrouble, AReplicaThatHasPartedIsNamedAndNothingIsCommitted) {
   MemoryFileSystem fs;
   const SampleState state(2);
