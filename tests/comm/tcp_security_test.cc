@@ -66,7 +66,8 @@ TEST(TcpSecurityTest, ADifferentSecretIsRefused) {
     for (const absl::Status& status : statuses)
       EXPECT_EQ(TroubleOf(status), Trouble::kPeer) << backend << status;
     if (std::string(backend) == "tcp") {
-      EXPECT_THAT(std::string(statuses[2].message()), AllOf(HasSubstr("secret"), HasSubstr("connecting to rank ")));
+      EXPECT_THAT(std::string(statuses[2].message()),
+                  AllOf(HasSubstr("secret"), HasSubstr("connecting to rank ")));
     }
   }
 }
