@@ -1,18 +1,17 @@
 #include "comm/membership.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
-#include <cerrno>
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "comm/culprits.h"
 #include "comm/membership/files.h"
+#include "comm/membership/joining.h"
 #include "comm/membership/process.h"
 #include "comm/membership/regroup.h"
 #include "comm/membership/watch.h"
@@ -334,104 +333,6 @@ absl::StatusOr<std::unique_ptr<Membership>> Membership::Begin(Communicator& comm
   return std::unique_ptr<Membership>(
       std::make_unique<FileMembership>(options, credentials, folder, communicator.rank(), std::move(record)));
 }
-
-namespace {
-
-// One process's request, and what becomes of it.
-class Joining {
- public:
-  Joining(const Credentials& credentials, const MembershipOptions& options) : options_(options) {
-    const ProcessId self = ThisProcess();
-    request_.id = RandomName();
-    request_.member.machine = MachineOfThisProcess(options.machine);
-    request_.member.pid = self.pid;
-    request_.member.pid_began = self.began;
-    request_.credentials = credentials;
-  }
-  ~Joining() { Withdraw(); }
-
-  // The record that holds this process, or null when there is none yet. Errors: refused; the folder; nobody
-  // answers.
-  absl::StatusOr<std::unique_ptr<MembershipRecord>> Look() {
-    RETURN_IF_ERROR(FindStart());
-    if (!folder_.start().empty()) {
-      RETURN_IF_ERROR(Ask());
-      const auto refused = ReadSmallFile(folder_.Refused(request_.id));
-      if (refused.ok()) return ConfigError(*refused);
-      // The answers stop when nobody lives. A new one is due four times a second.
-      const auto seen = ReadSmallFile(folder_.Seen(request_.id));
-      if (seen.ok() && answer_.See(*seen)) silent_since_ = MonotonicSeconds();
-      ASSIGN_OR_RETURN(auto record, FindRecord());
-      if (record != nullptr) return record;
-    }
-    if (MonotonicSeconds() - silent_since_ <= absl::ToDoubleSeconds(options_.patience)) return nullptr;
-    return PeerError(absl::StrCat(
-        folder_.start().empty() ? absl::StrCat("there is no run to join in ", options_.folder)
-                                : absl::StrCat("nobody of the run in ", options_.folder, " answered"),
-        " within ", absl::FormatDuration(options_.patience), ". Does it still run?"));
-  }
-
-  const MemberFolder& folder() const { return folder_; }
-  const std::string& id() const { return request_.id; }
-
- private:
-  absl::Status FindStart() {
-    const auto current = ReadSmallFile(folder_.start().empty() ? MemberFolder(options_.folder, "").Current()
-                                                               : folder_.Current());
-    if (absl::IsNotFound(current.status())) return absl::OkStatus();
-    RETURN_IF_ERROR(current.status());
-    const std::string start(absl::StripTrailingAsciiWhitespace(*current));
-    if (!IsRandomName(start)) {
-      return PeerError(absl::StrCat("membership: ", folder_.Current(), " names no start of a run"));
-    }
-    if (start == folder_.start()) return absl::OkStatus();
-    Withdraw();
-    folder_ = MemberFolder(options_.folder, start);
-    newest_ = 0;
-    for (absl::string_view name : NamesIn(folder_.Root())) {
-      uint64_t generation;
-      if (absl::ConsumePrefix(&name, "gen-") && absl::SimpleAtoi(name, &generation) &&
-          folder_.HasRecord(generation)) {
-        newest_ = std::max(newest_, generation);
-      }
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status Ask() {
-    if (MonotonicSeconds() < next_beat_) return absl::OkStatus();
-    next_beat_ = MonotonicSeconds() + absl::ToDoubleSeconds(kBeat);
-    ++request_.beat;
-    return WriteSmallFile(folder_.Ask(request_.id), ToText(request_));
-  }
-
-  absl::StatusOr<std::unique_ptr<MembershipRecord>> FindRecord() {
-    while (true) {
-      auto record = folder_.ReadRecord(newest_ + 1);
-      if (absl::IsNotFound(record.status())) return nullptr;
-      RETURN_IF_ERROR(record.status());
-      ++newest_;
-      if (record->RankOf(request_.id) >= 0) return std::make_unique<MembershipRecord>(*std::move(record));
-    }
-  }
-
-  void Withdraw() {
-    if (folder_.start().empty()) return;
-    for (const std::string& path :
-         {folder_.Ask(request_.id), folder_.Seen(request_.id), folder_.Refused(request_.id)}) {
-      unlink(path.c_str());
-    }
-  }
-
-  const MembershipOptions& options_;
-  JoinRequest request_;
-  MemberFolder folder_;
-  uint64_t newest_ = 0;  // generation whose record was looked at
-  Freshness answer_;
-  double next_beat_ = 0, silent_since_ = MonotonicSeconds();
-};
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<Membership>> Membership::Join(const Credentials& credentials,
                                                              const MembershipOptions& options,

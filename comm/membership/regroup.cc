@@ -35,6 +35,7 @@ Regrouping::Regrouping(const RegroupOptions& options, const MembershipRecord& en
       request_(std::move(request)),
       suspects_(std::move(suspects)),
       next_(ending.generation + 1),
+      turn_(options.settle + 2 * kBeat),
       seen_(ending.members.size()),
       silence_(Deadline::After(options.settle)),
       patience_(Deadline::After(options.patience)) {}
@@ -115,10 +116,8 @@ absl::StatusOr<bool> Regrouping::Claim(const std::vector<Candidate>& candidates)
 
 absl::StatusOr<MembershipRecord> Regrouping::Run() {
   const int members = static_cast<int>(seen_.size());
-  const Deadline limit =
-      Deadline::After(2 * options_.patience + (members + 1) * (options_.settle + 2 * kBeat));
+  const Deadline limit = Deadline::After(2 * options_.patience + (members + 1) * turn_);
   if (!options_.folder.HasRecord(next_)) RETURN_IF_ERROR(Come());
-  double settled_at = -1;  // since when all are known to come or not
   while (true) {
     auto record = options_.folder.ReadRecord(next_);
     if (record.ok() || !absl::IsNotFound(record.status())) return record;
@@ -128,30 +127,32 @@ absl::StatusOr<MembershipRecord> Regrouping::Run() {
     }
     Look();
     std::vector<Candidate> candidates;
-    bool settled = true;
-    int before = 0;  // present ones whose turn is earlier
-    for (int rank = 0; rank < members; ++rank) {
-      candidates.push_back(Judge(rank));
-      const Candidate& one = candidates.back();
-      if (!one.present && one.why_not.empty()) settled = false;
-      if (one.present && !one.leaving && rank < ending_.RankOf(options_.number)) ++before;
-    }
-    if (!settled) settled_at = -1;
-    if (settled && settled_at < 0) settled_at = MonotonicSeconds();
-    const bool alone = std::none_of(candidates.begin(), candidates.end(),
-                                    [](const Candidate& one) { return one.present && !one.leaving; });
-    // The others go as well, or are gone: there is nobody to wait for.
-    if (settled && request_.leaving && alone) return NextRecord(next_, candidates, 0, {}, 0, 0);
-    const bool turn =
-        settled && !request_.leaving &&
-        MonotonicSeconds() - settled_at >= before * absl::ToDoubleSeconds(options_.settle + 2 * kBeat);
-    if (turn) {
+    for (int rank = 0; rank < members; ++rank) candidates.push_back(Judge(rank));
+    const bool settled = std::none_of(candidates.begin(), candidates.end(), [](const Candidate& one) {
+      return !one.present && one.why_not.empty();
+    });
+    if (!settled) settled_at_.reset();
+    if (settled && !settled_at_) settled_at_ = MonotonicSeconds();
+    if (settled && request_.leaving) {
+      const bool others = std::any_of(candidates.begin(), candidates.end(),
+                                      [](const Candidate& one) { return one.present && !one.leaving; });
+      // There is nobody to wait for.
+      if (!others) return NextRecord(next_, candidates, 0, {}, 0, 0);
+    } else if (settled && IsMyTurn(candidates)) {
       RETURN_IF_ERROR(CheckStart(options_.folder));
       ASSIGN_OR_RETURN(const bool claimed, Claim(candidates));
       if (claimed) continue;
     }
     absl::SleepFor(kPause + members * kPauseEach);
   }
+}
+
+// The present ones take turns, by rank.
+bool Regrouping::IsMyTurn(const std::vector<Candidate>& candidates) const {
+  const int before =
+      static_cast<int>(std::count_if(candidates.begin(), candidates.begin() + ending_.RankOf(options_.number),
+                                     [](const Candidate& one) { return one.present && !one.leaving; }));
+  return MonotonicSeconds() - *settled_at_ >= before * absl::ToDoubleSeconds(turn_);
 }
 
 void Regrouping::KillVotedOut(const MembershipRecord& next) {

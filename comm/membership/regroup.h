@@ -7,6 +7,7 @@
 #define LOCKSTEP_COMM_MEMBERSHIP_REGROUP_H_
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,7 @@ class Regrouping {
   void Look();
   Candidate Judge(size_t rank);
   std::string WhyNotAwaited(size_t rank);  // "" while it is
+  bool IsMyTurn(const std::vector<Candidate>& candidates) const;
   absl::StatusOr<bool> Claim(const std::vector<Candidate>& candidates);
 
   const RegroupOptions& options_;
@@ -60,7 +62,9 @@ class Regrouping {
   const RegroupRequest request_;
   const std::vector<int> suspects_;
   const uint64_t next_;
-  std::vector<Seen> seen_;  // by rank
+  const absl::Duration turn_;         // to make the record, before the next one does
+  std::vector<Seen> seen_;            // by rank
+  std::optional<double> settled_at_;  // since when all are known to come or not
   Deadline silence_, patience_;
   bool hang_ = false;  // somebody came because of one
 };
