@@ -106,7 +106,8 @@ TEST(BatcherTest, BadRecordNamesStepFileRecordAndFeature) {
 TEST(ExampleSourceTest, WrongFeatureIsToldAtOnce) {
   testing::MemoryFileSystem fs;
   auto source = MakeExampleSource(NumberedRecords(&fs, 2), {{.name = "lable", .type = {DType::kI64, {}}}});
-  EXPECT_THAT(source.status().message(), AllOf(HasSubstr("f, record 0"), HasSubstr("did you mean 'label'")));
+  EXPECT_THAT(source.status().message(),
+              AllOf(HasSubstr("f, byte 0, record 0"), HasSubstr("did you mean 'label'")));
 }
 
 TEST(EvalPlanTest, ChunksCoverEverySampleOnceAndPadWithWeightZero) {
