@@ -1,9 +1,11 @@
 #include <signal.h>
 
+#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -11,6 +13,7 @@
 #include "launcher/command.h"
 #include "launcher/rank.h"
 #include "launcher/stop_signal.h"
+#include "runtime/core/fault_points.h"
 #include "runtime/core/log.h"
 #include "runtime/nn/models/builtin.h"
 #include "runtime/train/config.h"
@@ -67,6 +70,16 @@ absl::StatusOr<train::TrainOptions> MakeOptions(const TrainFlags& flags, const c
   return options;
 }
 
+// Of the environment variable, for tests of what a run survives.
+absl::StatusOr<std::vector<Fault>> FaultsFromEnvironment(Logger& log) {
+  const char* text = std::getenv("LOCKSTEP_FAULTS");
+  if (text == nullptr || *text == '\0') return std::vector<Fault>();
+  auto faults = ParseFaults(text);
+  if (!faults.ok()) return Annotate(faults.status(), "LOCKSTEP_FAULTS");
+  log.Warning(absl::StrCat("LOCKSTEP_FAULTS: this run will meet made-up faults: ", text));
+  return faults;
+}
+
 absl::Status DryRun(const train::TrainOptions& options) {
   if (options.world->rank != 0) return absl::OkStatus();
   ASSIGN_OR_RETURN(const std::string text, train::DescribeRun(options));
@@ -85,6 +98,10 @@ absl::Status Train(const TrainFlags& flags, const comm::World& world, CommandCon
   options.log = log.get();
   if (flags.dry_run) return DryRun(options);
   if (!world.warning.empty()) log->Warning(world.warning);
+  ASSIGN_OR_RETURN(std::vector<Fault> injected, FaultsFromEnvironment(*log));
+  FaultPoints faults(std::move(injected));
+  faults.SetRank(world.rank);
+  options.faults = &faults;
   signal(SIGPIPE, SIG_IGN);  // a closed pipe behind standard output must not end hours of training
   signal(SIGXFSZ, SIG_IGN);  // nor a limit on file sizes, which is met like a full disk
   options.stop_signal = InstallStopSignals();

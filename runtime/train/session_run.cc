@@ -232,6 +232,7 @@ LoopParts Session::PartsForLoop() {
   for (const auto& observer : observers_) parts.observers.push_back(observer.get());
   parts.ledger = options_.ledger;
   parts.stop_signal = options_.stop_signal;
+  parts.faults = options_.faults;
   parts.manifest = ManifestTemplate();
   return parts;
 }

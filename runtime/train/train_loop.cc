@@ -75,6 +75,8 @@ absl::StatusOr<LoopResult> TrainLoop::Run() {
 absl::Status TrainLoop::Step(Verdict* verdict) {
   const int64_t step = counters_->step;
   const double begin = MonotonicSeconds();
+  if (parts_.faults != nullptr) parts_.faults->SetStep(step + 1);
+  RETURN_IF_ERROR(ReachFault(parts_.faults, "step.begin"));
   TraceSpan whole(parts_.trace, "step", step + 1);
   Replica::Gradient gradient;
   {

@@ -12,6 +12,7 @@
 
 #include "comm/communicator.h"
 #include "proto/run_config.pb.h"
+#include "runtime/core/fault_points.h"
 #include "runtime/core/log.h"
 #include "runtime/core/status.h"
 #include "runtime/train/checkpoint_writer.h"
@@ -55,7 +56,8 @@ struct LoopParts {
   std::vector<Observer*> observers;
   bool ledger = false;  // observers want record ids
   const std::atomic<int>* stop_signal = nullptr;
-  Manifest manifest;  // for checkpoints: everything that does not change from step to step
+  FaultPoints* faults = nullptr;  // what tests make go wrong
+  Manifest manifest;              // for checkpoints: everything that does not change from step to step
 };
 
 struct LoopPlan {

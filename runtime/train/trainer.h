@@ -9,6 +9,7 @@
 #include <string>
 
 #include "proto/run_config.pb.h"
+#include "runtime/core/fault_points.h"
 #include "runtime/core/file_system.h"
 #include "runtime/core/log.h"
 #include "runtime/core/status.h"
@@ -45,6 +46,7 @@ struct TrainOptions {
   const comm::World* world = nullptr;  // who this rank is and where ranks meet (comm/bootstrap.h)
   const nn::ModelRegistry* models = nullptr;
   const std::atomic<int>* stop_signal = nullptr;  // number of a signal received, or 0: checkpoint, then leave
+  FaultPoints* faults = nullptr;                  // what tests make go wrong; null: nothing
   FileSystem* file_system = nullptr;
   Logger* log = nullptr;
 };
