@@ -11,7 +11,8 @@ absl::StatusOr<Verdict> Vote(comm::Communicator& communicator, int lanes, int me
   // Each lane's numbers have a place of their own that only its owner fills, so the sum over ranks is exact.
   const size_t per_lane = 2 + 2 * static_cast<size_t>(metrics);
   const size_t flags = per_lane * lanes;
-  std::vector<double> votes(flags + 1 + communicator.size(), 0.0);
+  const size_t wishes = flags + 1 + communicator.size();
+  std::vector<double> votes(wishes + 3, 0.0);
   const comm::LaneRange owned = comm::LanesOfRank(communicator.rank(), communicator.size(), lanes);
   for (int lane = owned.begin; lane < owned.end; ++lane) {
     const graph::LaneResult& result = ballot.lanes[lane - owned.begin];
@@ -23,8 +24,13 @@ absl::StatusOr<Verdict> Vote(comm::Communicator& communicator, int lanes, int me
       *out++ = metric.weight;
     }
   }
-  if (communicator.rank() == 0) votes[flags] = ballot.checkpoint_due;
+  if (communicator.rank() == 0) {
+    votes[flags] = ballot.checkpoint_due;
+    votes[wishes + 1] = ballot.size;
+    votes[wishes + 2] = static_cast<double>(ballot.pause);
+  }
   votes[flags + 1 + communicator.rank()] = ballot.signal;
+  votes[wishes] = ballot.newcomers;
 
   const comm::Buffer buffer = comm::BufferOf(absl::MakeSpan(votes));
   RETURN_IF_ERROR(communicator.AllReduce(buffer, buffer, comm::ReduceOp::kSum));
@@ -41,7 +47,10 @@ absl::StatusOr<Verdict> Vote(comm::Communicator& communicator, int lanes, int me
     }
   }
   verdict.checkpoint_due = votes[flags] != 0;
-  verdict.signal = static_cast<int>(*std::max_element(votes.begin() + flags + 1, votes.end()));
+  verdict.signal = static_cast<int>(*std::max_element(votes.begin() + flags + 1, votes.begin() + wishes));
+  verdict.newcomers = votes[wishes] != 0;
+  verdict.size = static_cast<int>(votes[wishes + 1]);
+  verdict.pause = static_cast<PauseWish>(static_cast<int>(votes[wishes + 2]));
   return verdict;
 }
 

@@ -1,17 +1,23 @@
 #include "runtime/train/train_loop.h"
 
+#include <signal.h>
+
 #include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "runtime/core/clock.h"
 #include "runtime/core/rng.h"
 #include "runtime/train/agreement.h"
 #include "runtime/train/compression/compression_state.h"
+#include "runtime/train/run_point.h"
 #include "runtime/train/schedule.h"
 
 namespace lockstep::train {
 namespace {
+
+constexpr absl::Duration kPausePoll = absl::Milliseconds(100);
 
 int64_t Integer(const Counters& counters, const char* name, int64_t otherwise) {
   const auto found = counters.find(name);
@@ -43,36 +49,98 @@ RunCounters RunCounters::FromManifest(const Manifest& manifest) {
   return counters;
 }
 
-TrainLoop::TrainLoop(LoopParts parts, LoopPlan plan, RunCounters* counters)
+TrainLoop::TrainLoop(LoopParts parts, LoopPlan plan, RunPoint* point)
     : parts_(std::move(parts)),
       plan_(plan),
-      counters_(counters),
-      dropout_key_(DeriveKey(parts_.config->seed(), "dropout")),
-      last_checkpoint_(MonotonicSeconds()),
-      last_checkpoint_step_(counters->step > 0 ? counters->step : -1) {}
+      point_(point),
+      counters_(&point->counters),
+      dropout_key_(DeriveKey(parts_.config->seed(), "dropout")) {}
 
-absl::StatusOr<LoopResult> TrainLoop::Run() {
-  const double begin = MonotonicSeconds();
-  while (counters_->step < plan_.stop && result_.signal == 0) {
-    Verdict verdict;
-    RETURN_IF_ERROR(Step(&verdict));
-    if (EvaluationDue()) RETURN_IF_ERROR(Evaluate(/*scheduled=*/true));
-    if (CheckpointDueBySteps() || verdict.checkpoint_due || new_best_)
-      RETURN_IF_ERROR(SaveCheckpoint(new_best_));
-    result_.signal = verdict.signal;
-  }
-  result_.train_seconds = MonotonicSeconds() - begin;
-  // A stop that the schedule of validations does not name is looked at, but leaves no trace in the run's
-  // state.
-  const bool finished = result_.signal == 0;
-  if (finished && parts_.evaluator != nullptr && last_eval_step_ != counters_->step) {
-    RETURN_IF_ERROR(Evaluate(/*scheduled=*/counters_->step == plan_.horizon && result_.steps_here > 0));
-  }
-  if (last_checkpoint_step_ != counters_->step) RETURN_IF_ERROR(SaveCheckpoint(new_best_));
-  return result_;
+absl::StatusOr<LoopEnd> TrainLoop::Run() {
+  begin_ = MonotonicSeconds();
+  absl::StatusOr<LoopEnd> end = RunSteps();
+  const double seconds = MonotonicSeconds() - begin_;
+  point_->seconds += seconds;
+  point_->seconds_here += seconds;
+  return end;
 }
 
-absl::Status TrainLoop::Step(Verdict* verdict) {
+absl::StatusOr<LoopEnd> TrainLoop::RunSteps() {
+  while (true) {
+    RETURN_IF_ERROR(FinishStep());
+    if (counters_->step >= plan_.stop || point_->signal != 0) break;
+    if (ChangeIsDue()) return LoopEnd::kChange;
+    if (point_->paused) {
+      RETURN_IF_ERROR(Pause());
+    } else {
+      RETURN_IF_ERROR(Step());
+    }
+  }
+  // A stop that the schedule of validations does not name is looked at, but leaves no trace in the run's
+  // state.
+  const bool looks = point_->signal == 0 && parts_.evaluator != nullptr && point_->stage < Stage::kLooked;
+  if (looks && point_->eval.step != counters_->step) RETURN_IF_ERROR(Evaluate(/*scheduled=*/false));
+  if (point_->saved_step != counters_->step) RETURN_IF_ERROR(SaveCheckpoint(point_->new_best));
+  point_->stage = Stage::kLooked;
+  return LoopEnd::kDone;
+}
+
+absl::Status TrainLoop::FinishStep() {
+  if (point_->stage < Stage::kEvaluated) {
+    if (EvaluationDue()) RETURN_IF_ERROR(Evaluate(/*scheduled=*/true));
+    point_->stage = Stage::kEvaluated;
+  }
+  if (point_->stage < Stage::kSaved) {
+    if (CheckpointDueBySteps() || point_->checkpoint_due || point_->new_best) {
+      RETURN_IF_ERROR(SaveCheckpoint(point_->new_best));
+    }
+    point_->stage = Stage::kSaved;
+  }
+  return absl::OkStatus();
+}
+
+Ballot TrainLoop::NewBallot() {
+  Ballot ballot;
+  ballot.signal = parts_.stop_signal != nullptr ? parts_.stop_signal->load() : 0;
+  ballot.checkpoint_due = CheckpointDueByTime();
+  ballot.newcomers = parts_.membership != nullptr && parts_.membership->Newcomers() > 0;
+  if (parts_.desk == nullptr) return ballot;
+  const Wishes wishes = parts_.desk->Take();
+  if (wishes.stop && ballot.signal == 0) ballot.signal = SIGUSR1;  // "checkpoint and leave"
+  ballot.checkpoint_due |= wishes.checkpoint;
+  ballot.size = wishes.size;
+  ballot.pause = wishes.pause;
+  return ballot;
+}
+
+void TrainLoop::Decide(const Verdict& verdict) {
+  point_->signal = verdict.signal;
+  point_->checkpoint_due = verdict.checkpoint_due;
+  point_->admit = verdict.newcomers;
+  point_->size = verdict.size;
+  if (verdict.pause != PauseWish::kNone) point_->paused = verdict.pause == PauseWish::kPause;
+  if (parts_.desk == nullptr) return;
+  parts_.desk->SetPaused(point_->paused);
+  parts_.desk->Heard();
+}
+
+bool TrainLoop::ChangeIsDue() const {
+  if (parts_.membership == nullptr) return false;
+  return point_->admit || (point_->size > 0 && point_->size < parts_.communicator->size());
+}
+
+// Stands still, one small vote after another, so that ranks hear of each other's deaths and of what is asked.
+absl::Status TrainLoop::Pause() {
+  absl::SleepFor(kPausePoll);
+  parts_.communicator->NoteProgress();
+  ASSIGN_OR_RETURN(const Verdict verdict, Vote(*parts_.communicator, /*lanes=*/0, /*metrics=*/0, NewBallot()));
+  Decide(verdict);
+  if (point_->checkpoint_due) RETURN_IF_ERROR(SaveCheckpoint(/*best=*/false));
+  point_->checkpoint_due = false;
+  return absl::OkStatus();
+}
+
+absl::Status TrainLoop::Step() {
   const int64_t step = counters_->step;
   const double begin = MonotonicSeconds();
   if (parts_.faults != nullptr) parts_.faults->SetStep(step + 1);
@@ -83,17 +151,20 @@ absl::Status TrainLoop::Step(Verdict* verdict) {
     TraceSpan span(parts_.trace, "lanes", step + 1);
     ASSIGN_OR_RETURN(gradient, parts_.replica->Step(*parts_.state, dropout_key_, FetchForStep()));
   }
-  Ballot ballot{.lanes = gradient.lanes,
-                .signal = parts_.stop_signal != nullptr ? parts_.stop_signal->load() : 0,
-                .checkpoint_due = CheckpointDueByTime()};
+  RETURN_IF_ERROR(ReachFault(parts_.faults, "step.before_vote"));
+  Ballot ballot = NewBallot();
+  ballot.lanes = gradient.lanes;
   const double vote_begin = MonotonicSeconds();
-  ASSIGN_OR_RETURN(*verdict, Vote(*parts_.communicator, parts_.config->lanes(),
-                                  static_cast<int>(parts_.replica->program().metric_names().size()), ballot));
+  ASSIGN_OR_RETURN(const Verdict verdict,
+                   Vote(*parts_.communicator, parts_.config->lanes(),
+                        static_cast<int>(parts_.replica->program().metric_names().size()), ballot));
   const double comm_seconds = gradient.comm_seconds + MonotonicSeconds() - vote_begin;
+  RETURN_IF_ERROR(ReachFault(parts_.faults, "step.after_vote"));
 
-  const double loss = verdict->sums.loss.sum / verdict->sums.loss.weight;
+  // From here to the end nothing waits for a peer: the step is committed whole.
+  const double loss = verdict.sums.loss.sum / verdict.sums.loss.weight;
   StepMetrics metrics;
-  RETURN_IF_ERROR(Commit(gradient, *verdict, loss, 1.0 / verdict->sums.loss.weight, &metrics));
+  RETURN_IF_ERROR(Commit(gradient, verdict, loss, 1.0 / verdict.sums.loss.weight, &metrics));
 
   const int64_t batch = parts_.config->global_batch();
   metrics.step = counters_->step;
@@ -105,12 +176,17 @@ absl::Status TrainLoop::Step(Verdict* verdict) {
   metrics.comm_seconds = comm_seconds;
   metrics.data_wait_seconds = parts_.feed->TakeWaitSeconds();
   metrics.world_size = parts_.communicator->size();
-  metrics.generation = static_cast<int64_t>(parts_.communicator->generation());
+  metrics.generation = parts_.generation;
+  point_->stage = Stage::kCommitted;
+  point_->loss = loss;
+  point_->last = metrics;
+  point_->new_best = false;
+  ++point_->steps_here;
+  (void)ReachFault(parts_.faults, "step.committed");
+  Decide(verdict);
   ids_.clear();
   if (parts_.ledger && !parts_.observers.empty()) parts_.feed->RecordIds(step, &ids_);
   for (Observer* observer : parts_.observers) observer->OnStep(metrics, ids_);
-  result_.loss = loss;
-  ++result_.steps_here;
   return absl::OkStatus();
 }
 
@@ -126,8 +202,10 @@ absl::Status TrainLoop::Commit(const Replica::Gradient& gradient, const Verdict&
     RETURN_IF_ERROR(HandleNonFinite(loss, norm));
     ++counters_->skipped_steps;
   } else {
+    (void)ReachFault(parts_.faults, "step.update");
     parts_.optimizer->Update(*parts_.team, gradient.values, scale * parts_.optimizer->ClipFactor(norm),
                              metrics->lr, counters_->step - counters_->skipped_steps, *parts_.state);
+    (void)ReachFault(parts_.faults, "step.mid_update");
     UpdateStates(gradient);
   }
   ++counters_->step;
@@ -181,24 +259,26 @@ bool TrainLoop::EvaluationDue() const {
 }
 
 absl::Status TrainLoop::Evaluate(bool scheduled) {
+  RETURN_IF_ERROR(ReachFault(parts_.faults, "evaluate.begin"));
   TraceSpan span(parts_.trace, "evaluate", counters_->step);
   ASSIGN_OR_RETURN(const graph::LaneResult sums, parts_.evaluator->Run(*parts_.state, *parts_.feed));
   const EvalConfig& config = parts_.config->eval();
-  result_.eval =
-      MeansOf(sums, parts_.evaluator->program().metric_names(), parts_.feed->facts().eval_bytes_per_target);
-  last_eval_step_ = counters_->step;
+  point_->eval = {counters_->step,
+                  MeansOf(sums, parts_.evaluator->program().metric_names(),
+                          parts_.feed->facts().eval_bytes_per_target)};
+  point_->eval_scheduled = scheduled;
   if (!scheduled) return absl::OkStatus();
-  const EvalMetrics metrics{counters_->step, result_.eval};
-  for (Observer* observer : parts_.observers) observer->OnEval(metrics);
-  const auto value = std::find_if(result_.eval.begin(), result_.eval.end(),
+  for (Observer* observer : parts_.observers) observer->OnEval(point_->eval);
+  const auto& values = point_->eval.values;
+  const auto value = std::find_if(values.begin(), values.end(),
                                   [&](const auto& entry) { return entry.first == config.metric(); });
-  if (value == result_.eval.end() || !std::isfinite(value->second)) return absl::OkStatus();
+  if (value == values.end() || !std::isfinite(value->second)) return absl::OkStatus();
   if (counters_->best_step >= 0 && !Better(config.metric(), value->second, counters_->best_metric)) {
     return absl::OkStatus();
   }
   counters_->best_step = counters_->step;
   counters_->best_metric = value->second;
-  new_best_ = config.keep_best();
+  point_->new_best = config.keep_best();
   return absl::OkStatus();
 }
 
@@ -209,13 +289,13 @@ bool TrainLoop::CheckpointDueBySteps() const {
 
 bool TrainLoop::CheckpointDueByTime() const {
   const double minutes = parts_.config->execution().checkpoint().every_minutes();
-  return minutes > 0 && MonotonicSeconds() - last_checkpoint_ >= 60 * minutes;
+  return minutes > 0 && MonotonicSeconds() - point_->last_save >= 60 * minutes;
 }
 
 absl::Status TrainLoop::SaveCheckpoint(bool best) {
-  new_best_ = false;
-  last_checkpoint_ = MonotonicSeconds();
-  last_checkpoint_step_ = counters_->step;
+  RETURN_IF_ERROR(ReachFault(parts_.faults, "save.begin"));
+  point_->last_save = MonotonicSeconds();
+  point_->saved_step = counters_->step;
   TrainTensors tensors = parts_.state->Tensors();
   if (parts_.compressor != nullptr) {
     RETURN_IF_ERROR(AppendCompressionState(*parts_.communicator, *parts_.compressor, &error_memories_,
@@ -227,8 +307,9 @@ absl::Status TrainLoop::SaveCheckpoint(bool best) {
   manifest.step = counters_->step;
   manifest.position = counters_->step * parts_.config->global_batch();
   manifest.counters = counters_->ToManifest();
-  manifest.metrics = {{"loss", result_.loss}};
-  for (const auto& [name, value] : result_.eval) manifest.metrics["eval." + name] = value;
+  manifest.train_seconds = point_->seconds + MonotonicSeconds() - begin_;
+  manifest.metrics = {{"loss", point_->loss}};
+  for (const auto& [name, value] : point_->eval.values) manifest.metrics["eval." + name] = value;
   return parts_.checkpoints->Save(std::move(manifest), tensors, best);
 }
 
