@@ -203,6 +203,9 @@ class Communicator {
   virtual void Abort(const absl::Status& reason) = 0;
   // The sticky failure, or OK.
   virtual absl::Status status() const = 0;
+  // Whether status() is not OK: one relaxed load, for loops that compute while no call is under way. What
+  // fails meanwhile at a peer shows here only once somebody tells this rank (Abort) or it calls.
+  virtual bool Failing() const { return !status().ok(); }
 };
 
 }  // namespace lockstep::comm

@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "comm/culprits.h"
 #include "comm/fd.h"
 #include "runtime/core/file_system.h"
 #include "runtime/core/hash.h"
@@ -103,9 +104,10 @@ absl::StatusOr<std::unique_ptr<Meeting>> Host(const std::string& path, int size,
   }
   if (!missing.empty()) {
     unlink(path.c_str());
-    return DeadlineError(absl::StrCat("at the meeting file ", path, " these of ", size,
-                                      " ranks did not come: ", absl::StrJoin(missing, ", "),
-                                      ". Did they start, and do they share that folder?"));
+    return WithCulprits(DeadlineError(absl::StrCat("at the meeting file ", path, " these of ", size,
+                                                   " ranks did not come: ", absl::StrJoin(missing, ", "),
+                                                   ". Did they start, and do they share that folder?")),
+                        missing);
   }
   return Finish(std::move(fd), path, std::move(store), 0, size, deadline);
 }

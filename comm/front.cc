@@ -137,6 +137,7 @@ absl::Status Front::RunNow(const Call& call, RunContext& context) {
   if (failure_.ok()) {
     failure_ = Annotate(
         result, absl::StrCat("rank ", rank_, " of ", size_, ", ", comm::Describe(context.descriptor)));
+    failing_.store(true, std::memory_order_relaxed);
   }
   const absl::Status failure = failure_;
   const auto dropped = std::exchange(queue_, {});
@@ -242,6 +243,7 @@ void Front::Abort(const absl::Status& reason) {
     std::lock_guard<std::mutex> lock(mutex_);
     if (!failure_.ok()) return;
     failure_ = cause;
+    failing_.store(true, std::memory_order_relaxed);
     dropped.swap(queue_);
     report = !running_;
     if (report) running_ = true;

@@ -3,6 +3,7 @@
 #ifndef LOCKSTEP_COMM_FRONT_H_
 #define LOCKSTEP_COMM_FRONT_H_
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <memory>
@@ -68,6 +69,7 @@ class Front : public Communicator {
   void NoteProgress() override { engine_->NoteProgress(); }
   void Abort(const absl::Status& reason) override;
   absl::Status status() const override;
+  bool Failing() const override { return failing_.load(std::memory_order_relaxed); }
 
  private:
   struct Task;
@@ -96,6 +98,7 @@ class Front : public Communicator {
   bool running_ = false;          // an engine Run (or the report of a failure) is under way
   bool stop_ = false;
   absl::Status failure_;
+  std::atomic<bool> failing_{false};  // failure_ is not OK
   std::deque<std::shared_ptr<Task>> queue_;
   uint64_t sequence_ = 0;  // of the next collective
   Recorder recorder_;

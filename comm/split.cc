@@ -65,6 +65,7 @@ class GroupMeeting : public Meeting {
     }
     return values;
   }
+  absl::Status Health() const override { return parent_.status(); }
 
  private:
   Communicator& parent_;

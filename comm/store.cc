@@ -16,6 +16,7 @@
 
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "comm/culprits.h"
 
 namespace lockstep::comm {
 namespace {
@@ -147,10 +148,11 @@ class StoreMeeting : public Meeting {
       values.push_back(got.ok() ? *std::move(got) : "");
     }
     if (missing.empty()) return values;
-    return DeadlineError(absl::StrCat("waiting for all ranks at '", name, "': of ", size_,
-                                      " these did not come: ", absl::StrJoin(missing, ", "),
-                                      ". Did they start, and do they share the "
-                                      "meeting place?"));
+    return WithCulprits(DeadlineError(absl::StrCat("waiting for all ranks at '", name, "': of ", size_,
+                                                   " these did not come: ", absl::StrJoin(missing, ", "),
+                                                   ". Did they start, and do they share the "
+                                                   "meeting place?")),
+                        missing);
   }
 
  private:

@@ -40,6 +40,9 @@ class Meeting {
   // each name once. Error: DeadlineError that lists the ranks that did not come.
   virtual absl::StatusOr<std::vector<std::string>> Exchange(const std::string& name, absl::string_view value,
                                                             Deadline deadline) = 0;
+  // Not OK when it has become useless to wait for the others: asked by whoever waits for them outside of
+  // Exchange, some times a second. From any thread.
+  virtual absl::Status Health() const { return absl::OkStatus(); }
 };
 
 // Over a store that holds nothing of an earlier start. Rank 0 makes the secret, unless `secret` is given.

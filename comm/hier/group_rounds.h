@@ -22,6 +22,7 @@ class GroupRounds : public Meeting {
   const std::string& secret() const override { return all_.secret(); }
   absl::StatusOr<std::vector<std::string>> Exchange(const std::string& name, absl::string_view value,
                                                     Deadline deadline) override;
+  absl::Status Health() const override { return all_.Health(); }
   // No exchange follows.
   absl::Status Finish(Deadline deadline);
 

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "absl/time/time.h"
+#include "comm/culprits.h"
 #include "comm/shm/cross_memory.h"
 #include "comm/shm/futex.h"
 
@@ -175,23 +176,27 @@ absl::Status ShmGroup::CheckHealth(int awaited, const char* phase) {
   for (int peer = 0; peer < size_; ++peer) {
     if (peer == rank_ || polled[peer].revents == 0) continue;
     if (control(peer).state.load(std::memory_order_acquire) == Control::kJoined) {
-      return PeerError(
-          absl::StrCat("rank ", NameOf(peer), " died (its process ended) in phase '", phase, "'"));
+      return WithCulprits(
+          PeerError(absl::StrCat("rank ", NameOf(peer), " died (its process ended) in phase '", phase, "'")),
+          {NameOf(peer)});
     }
   }
   if (awaited >= 0 && control(awaited).state.load(std::memory_order_acquire) == Control::kLeft) {
-    return PeerError(absl::StrCat("rank ", NameOf(awaited),
-                                  " closed its communicator; still awaited in phase '", phase, "'"));
+    return WithCulprits(
+        PeerError(absl::StrCat("rank ", NameOf(awaited), " closed its communicator; still awaited in phase '",
+                               phase, "'")),
+        {NameOf(awaited)});
   }
   for (const Control* control : controls_) {
     liveness_.Hear(control->progress.newest.load(std::memory_order_relaxed));
   }
   if (context_ != nullptr && WaitIsOver(context_->clock, liveness_)) {
     const int64_t noted = awaited < 0 ? 0 : control(awaited).progress.noted.load(std::memory_order_relaxed);
-    return DeadlineError(
-        absl::StrCat("rank ", NameOf(awaited), " did not come to phase '", phase, "' within ",
-                     absl::FormatDuration(context_->clock.allowed()), "; ",
-                     DescribeProgress(noted, liveness_.newest(), context_->clock.allowed())));
+    return WithCulprits(
+        DeadlineError(absl::StrCat("rank ", NameOf(awaited), " did not come to phase '", phase, "' within ",
+                                   absl::FormatDuration(context_->clock.allowed()), "; ",
+                                   DescribeProgress(noted, liveness_.newest(), context_->clock.allowed()))),
+        {NameOf(awaited)});
   }
   return absl::OkStatus();
 }

@@ -12,6 +12,8 @@
 #include <utility>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/str_join.h"
+#include "comm/culprits.h"
 #include "comm/shm/control.h"
 #include "runtime/core/hash.h"
 
@@ -19,6 +21,7 @@ namespace lockstep::comm {
 namespace {
 
 constexpr uint32_t kMagic = 0x534c4b4cu;  // "LKLS"
+constexpr int kLookMs = 100;              // between looks at whether the wait still makes sense
 
 // The one message that each end of a link sends; the arena's descriptor travels with it.
 struct Hello {
@@ -95,8 +98,12 @@ bool RecvHello(int fd, Hello& hello, Fd& arena_fd) {
 
 class Connector {
  public:
-  Connector(Meeting& meeting, uint64_t generation, int arena_fd)
-      : meeting_(meeting), generation_(generation), arena_fd_(arena_fd), links_(meeting.size()) {}
+  Connector(Meeting& meeting, uint64_t generation, int arena_fd, const std::vector<int>& names)
+      : meeting_(meeting),
+        generation_(generation),
+        arena_fd_(arena_fd),
+        names_(names),
+        links_(meeting.size()) {}
 
   absl::Status Listen() {
     address_ = absl::StrCat("lockstep-", absl::BytesToHexString(RandomSecret().substr(0, 12)));
@@ -112,8 +119,11 @@ class Connector {
       socklen_t length;
       const sockaddr_un address = AbstractAddress(addresses[peer].substr(0, 100), length);
       if (!fd.valid() || connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) {
-        return PeerError(
-            ErrnoText(absl::StrCat("rank ", peer, " cannot be reached over shared memory"), errno));
+        const int error = errno;
+        return WithCulprits(
+            PeerError(ErrnoText(absl::StrCat("rank ", NameOf(peer), " cannot be reached over shared memory"),
+                                error)),
+            {NameOf(peer)});
       }
       RETURN_IF_ERROR(SendHello(fd.get(), MyHello(peer, addresses[peer]), arena_fd_));
       waiting_.push_back({std::move(fd), peer, addresses[peer]});
@@ -128,11 +138,12 @@ class Connector {
       std::vector<pollfd> polled{{listener_.get(), POLLIN, 0}};
       for (const Waiting& one : waiting_) polled.push_back({one.fd.get(), POLLIN, 0});
       const int left_ms =
-          static_cast<int>(std::min<int64_t>(absl::ToInt64Milliseconds(deadline.Left()) + 1, 1000));
+          static_cast<int>(std::min<int64_t>(absl::ToInt64Milliseconds(deadline.Left()) + 1, kLookMs));
       if (poll(polled.data(), polled.size(), left_ms) < 0 && errno != EINTR) {
         return PeerError(ErrnoText("shared memory: poll", errno));
       }
-      if (deadline.Passed()) return DeadlineError(MissingText());
+      if (deadline.Passed()) return MissingError();
+      RETURN_IF_ERROR(meeting_.Health());
       for (size_t i = polled.size() - 1; i >= 1; --i) {
         if (polled[i].revents == 0) continue;
         Waiting one = std::move(waiting_[i - 1]);
@@ -180,29 +191,37 @@ class Connector {
                                        !links_[hello.from].socket.valid());
     if (!expected) {
       if (one.peer >= 0)
-        return PeerError(absl::StrCat("rank ", one.peer, " did not answer over shared memory"));
+        return WithCulprits(
+            PeerError(absl::StrCat("rank ", NameOf(one.peer), " did not answer over shared memory")),
+            {NameOf(one.peer)});
       return false;
     }
     ASSIGN_OR_RETURN(Mapping mapping, Mapping::Map(arena_fd.get(), false));
     if (mapping.size_bytes() < HeadBytes(meeting_.size())) {
-      return PeerError(absl::StrCat("rank ", hello.from, " offered too little shared memory"));
+      return PeerError(absl::StrCat("rank ", NameOf(hello.from), " offered too little shared memory"));
     }
     if (one.peer < 0) RETURN_IF_ERROR(SendHello(one.fd.get(), MyHello(hello.from, address_), arena_fd_));
     links_[hello.from] = {std::move(one.fd), std::move(mapping)};
     return true;
   }
 
-  std::string MissingText() const {
-    std::string text = "shared memory: at the deadline these ranks were missing:";
+  int NameOf(int peer) const { return names_.empty() ? peer : names_[peer]; }
+
+  absl::Status MissingError() const {
+    std::vector<int> missing;
     for (int peer = 0; peer < meeting_.size(); ++peer) {
-      if (peer != meeting_.rank() && !links_[peer].socket.valid()) absl::StrAppend(&text, " ", peer);
+      if (peer != meeting_.rank() && !links_[peer].socket.valid()) missing.push_back(NameOf(peer));
     }
-    return text;
+    return WithCulprits(
+        DeadlineError(absl::StrCat("shared memory: at the deadline these ranks were missing: ",
+                                   absl::StrJoin(missing, ", "))),
+        missing);
   }
 
   Meeting& meeting_;
   const uint64_t generation_;
   const int arena_fd_;
+  const std::vector<int>& names_;
   std::vector<ShmLink> links_;
   std::vector<Waiting> waiting_;
   std::string address_;
@@ -223,9 +242,9 @@ absl::Status Agree(Meeting& meeting, const std::string& name, const absl::Status
 }  // namespace
 
 absl::StatusOr<std::vector<ShmLink>> ConnectShmLinks(Meeting& meeting, uint64_t generation, int arena_fd,
-                                                     Deadline deadline) {
+                                                     Deadline deadline, const std::vector<int>& names) {
   const std::string prefix = absl::StrCat("shm/", generation, "/");
-  Connector connector(meeting, generation, arena_fd);
+  Connector connector(meeting, generation, arena_fd, names);
   absl::Status status = arena_fd >= 0 ? connector.Listen() : PeerError("no arena");
   ASSIGN_OR_RETURN(const auto addresses, meeting.Exchange(prefix + "address", connector.address(), deadline));
   if (meeting.size() > kMaxShmRanks) status = PeerError(absl::StrCat("more than ", kMaxShmRanks, " ranks"));

@@ -21,9 +21,10 @@ struct ShmLink {
 
 // One link for each rank. Collective over the meeting: succeeds or fails on all ranks. Both ends prove that
 // they know the meeting's secret. Error: PeerError naming the rank that could not (another machine, another
-// container).
+// container). `names`: what errors call each rank, where the meeting is of some of a larger world; empty: its
+// number.
 absl::StatusOr<std::vector<ShmLink>> ConnectShmLinks(Meeting& meeting, uint64_t generation, int arena_fd,
-                                                     Deadline deadline);
+                                                     Deadline deadline, const std::vector<int>& names = {});
 
 }  // namespace lockstep::comm
 

@@ -12,7 +12,7 @@ absl::StatusOr<std::unique_ptr<Engine>> MakeShmEngine(Meeting& meeting, uint64_t
   auto arena = Arena::Make(HeadBytes(meeting.size()));
   if (arena.ok()) InitControl(**arena);
   // Without an arena this rank still goes to the meeting, so that the others hear why.
-  auto links = ConnectShmLinks(meeting, generation, arena.ok() ? (*arena)->fd() : -1, deadline);
+  auto links = ConnectShmLinks(meeting, generation, arena.ok() ? (*arena)->fd() : -1, deadline, names);
   if (!arena.ok()) return arena.status();
   if (!links.ok()) return links.status();
   return std::unique_ptr<Engine>(

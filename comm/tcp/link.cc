@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "absl/strings/str_format.h"
+#include "comm/culprits.h"
 #include "comm/liveness.h"
 #include "runtime/core/hash.h"
 
@@ -91,7 +92,7 @@ absl::StatusOr<bool> TcpLink::SendOnce(iovec* parts, size_t count, size_t& sent_
     broken_ = true;  // what this was is decided by the receiving side
     return false;
   }
-  return PeerError(ErrnoText(absl::StrCat("sending to rank ", peer_), errno));
+  return WithCulprits(PeerError(ErrnoText(absl::StrCat("sending to rank ", peer_), errno)), {peer_});
 }
 
 absl::StatusOr<bool> TcpLink::AdvanceSend() {
@@ -130,8 +131,10 @@ absl::StatusOr<bool> TcpLink::AdvanceSend() {
 
 absl::Status TcpLink::Ended() {
   closed_ = true;
-  if (peer_failing_) return PeerError(absl::StrCat("rank ", peer_, " failed, and ended before it said why"));
-  return PeerError(absl::StrCat("rank ", peer_, " died (its connection ended)"));
+  return WithCulprits(PeerError(absl::StrCat("rank ", peer_,
+                                             peer_failing_ ? " failed, and ended before it said why"
+                                                           : " died (its connection ended)")),
+                      {peer_});
 }
 
 absl::Status TcpLink::Damage() const {
@@ -234,7 +237,8 @@ absl::StatusOr<bool> TcpLink::AdvanceRecv(const Incoming* wanted, bool& done) {
     }
   }
   if (wanted != nullptr) {
-    return PeerError(absl::StrCat("rank ", peer_, " closed its communicator, but is still awaited"));
+    return WithCulprits(
+        PeerError(absl::StrCat("rank ", peer_, " closed its communicator, but is still awaited")), {peer_});
   }
   return moved_any;
 }

@@ -85,7 +85,7 @@ absl::StatusOr<TcpMesh> MakeTcpMesh(Meeting& meeting, const TcpOptions& options,
   }
   transport->SetEndpoints(std::move(endpoints));
   if (meeting.size() <= kEagerRanks) {
-    const absl::Status connected = transport->ConnectAll(deadline);
+    const absl::Status connected = transport->ConnectAll(deadline, [&] { return meeting.Health(); });
     // A rank that could not connect at the deadline still has a moment to say so.
     RETURN_IF_ERROR(Agree(meeting, absl::StrCat("tcp/", options.generation, "/ready"), connected,
                           Deadline::After(deadline.Left() + absl::Seconds(2))));

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "absl/strings/str_join.h"
+#include "comm/culprits.h"
 #include "runtime/core/thread.h"
 
 namespace lockstep::comm {
@@ -72,19 +73,35 @@ absl::Status TcpTransport::Listen(const std::string& address) {
   return absl::OkStatus();
 }
 
-absl::Status TcpTransport::ConnectAll(Deadline deadline) {
-  for (int peer = 0; peer < self_.rank; ++peer) RETURN_IF_ERROR(Connect(peer, deadline));
+absl::Status TcpTransport::ConnectAll(Deadline deadline, const std::function<absl::Status()>& health) {
+  // Who is behind a broken line costs the whole deadline; the others still deserve a moment, so that this
+  // rank knows with whom it can go on.
+  constexpr absl::Duration kMoment = absl::Milliseconds(300);
+  absl::Status first;
+  std::vector<int> missing;
+  for (int peer = 0; peer < self_.rank; ++peer) {
+    const absl::Status status = Connect(peer, first.ok() ? deadline : Deadline::After(kMoment));
+    RETURN_IF_ERROR(health());
+    if (status.ok()) continue;
+    missing.push_back(peer);
+    if (first.ok()) first = status;
+  }
   while (true) {
     AdoptCallers();
-    std::vector<int> missing;
+    std::vector<int> silent;
     for (int peer = self_.rank + 1; peer < size_; ++peer) {
-      if (links_[peer] == nullptr) missing.push_back(peer);
+      if (links_[peer] == nullptr) silent.push_back(peer);
     }
-    if (missing.empty()) return absl::OkStatus();
-    if (deadline.Passed()) {
-      return DeadlineError(
-          absl::StrCat("these ranks did not call before the deadline: ", absl::StrJoin(missing, ", ")));
+    if (silent.empty()) return WithCulprits(first, missing);
+    if (deadline.Passed() || !first.ok()) {
+      if (first.ok()) {
+        first = DeadlineError(
+            absl::StrCat("these ranks did not call before the deadline: ", absl::StrJoin(silent, ", ")));
+      }
+      if (deadline.Passed()) missing.insert(missing.end(), silent.begin(), silent.end());
+      return WithCulprits(first, missing);
     }
+    RETURN_IF_ERROR(health());
     pollfd polled{wake_.get(), POLLIN, 0};
     poll(&polled, 1, kLookMs);
   }
@@ -110,7 +127,8 @@ absl::Status TcpTransport::Connect(int peer, Deadline deadline) {
     if (absl::IsCancelled(status)) return Interruption();
     if (!absl::IsUnavailable(status) || deadline.Passed()) break;
   }
-  return Annotate(status, absl::StrCat("connecting to rank ", peer, " at ", endpoints_[peer]));
+  return WithCulprits(Annotate(status, absl::StrCat("connecting to rank ", peer, " at ", endpoints_[peer])),
+                      {peer});
 }
 
 void TcpTransport::AdoptCallers() {
@@ -252,10 +270,13 @@ absl::Status TcpTransport::DeadlinePassed(const Queues& queues, const char* phas
   std::sort(awaited.begin(), awaited.end());
   const auto name = [](std::string* text, const auto& entry) { absl::StrAppend(text, std::get<2>(entry)); };
   const int worst = std::get<2>(awaited.front());
-  return DeadlineError(absl::StrCat("phase '", phase, "' was not done within ",
-                                    absl::FormatDuration(context_->clock.allowed()), "; still awaited: rank ",
-                                    absl::StrJoin(awaited, ", ", name), "; of rank ", worst,
-                                    " is known: ", DescribePeer(worst)));
+  std::vector<int> culprits;
+  for (const auto& entry : awaited) culprits.push_back(std::get<2>(entry));
+  return WithCulprits(DeadlineError(absl::StrCat("phase '", phase, "' was not done within ",
+                                                 absl::FormatDuration(context_->clock.allowed()),
+                                                 "; still awaited: rank ", absl::StrJoin(awaited, ", ", name),
+                                                 "; of rank ", worst, " is known: ", DescribePeer(worst))),
+                      culprits);
 }
 
 void TcpTransport::NoteProgress() {

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -30,8 +31,9 @@ class TcpTransport : public Mesh {
   const std::string& endpoint() const { return listener_->endpoint(); }
   void SetEndpoints(std::vector<std::string> endpoints) { endpoints_ = std::move(endpoints); }
 
-  // Connects to every peer.
-  absl::Status ConnectAll(Deadline deadline);
+  // Connects to every peer, while `health` is OK. Error: the first, with all peers that could not be reached
+  // as culprits.
+  absl::Status ConnectAll(Deadline deadline, const std::function<absl::Status()>& health);
 
   void Enter(RunContext& context) override { context_ = &context; }
   absl::Status Exchange(absl::Span<const Outgoing> sends, absl::Span<const Incoming> recvs,
