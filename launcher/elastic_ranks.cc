@@ -53,7 +53,7 @@ struct Slot {
   bool alive = false;
   bool member = false;  // of the run, as it said itself
   bool joins = false;   // was started as a newcomer
-  bool left = false;    // as was planned
+  bool left = false;    // as was planned, or was not let in: nobody is to come back here
   absl::Time began, start_at = absl::InfiniteFuture();
   Restarts restarts;
 };
@@ -112,7 +112,10 @@ class ElasticRanks {
     start_all_at_ = absl::InfiniteFuture();
     all_began_ = absl::Now();
     job_ = RandomJobName();
-    changeable_ = false;
+    changeable_ = gathering_ = false;
+    kill_at_ = absl::InfiniteFuture();
+    slots_.erase(std::remove_if(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.left; }),
+                 slots_.end());
     ASSIGN_OR_RETURN(const int meeting, comm::MakeInheritedMeetingPlace());
     absl::Status status;
     for (size_t i = 0; i < slots_.size() && status.ok(); ++i) status = Start(static_cast<int>(i), meeting);
@@ -246,10 +249,11 @@ class ElasticRanks {
       if (!exit_code_ && forwarded_ != 0) exit_code_ = code;
     } else if (forwarded_ != 0 && code == 128 + forwarded_) {
       OnRunDone(code);
-    } else if (WIFSIGNALED(status) || code == kPeerFailed) {
+    } else if (WIFSIGNALED(status) || code == kPeerFailed || (gathering_ && code == 128 + SIGTERM)) {
       OnDeath(slot, who, status);
     } else if (outside) {
       options_.log->Warning(absl::StrCat(who, DescribeEnd(status), "; it is not started again, the others go on"));
+      slot.left = true;
     } else {
       options_.log->Error(absl::StrCat(who, DescribeEnd(status), AliveCount() > 0 ? "; stopping the others" : ""));
       OnRunDone(code);
@@ -270,6 +274,7 @@ class ElasticRanks {
   void OnDeath(Slot& slot, const std::string& who, int status) {
     if (!changeable_) {  // nobody can go on without it
       options_.log->Warning(absl::StrCat(who, DescribeEnd(status)));
+      gathering_ = true;
       StopAll(SIGTERM);
       return;
     }
@@ -308,6 +313,7 @@ class ElasticRanks {
   std::vector<Slot> slots_;
   std::string job_, heard_;
   bool changeable_ = false;  // a rank said that ranks may come and go
+  bool gathering_ = false;   // the others are being ended, so that all can start again
   bool stopping_ = false;    // nothing is started any more
   int forwarded_ = 0;        // the last signal passed on
   std::optional<int> exit_code_;

@@ -107,7 +107,7 @@ class Session {
   LoopParts PartsForLoop();
   absl::StatusOr<TrainResult> RunGeneration(LoopEnd* end);
   absl::Status Change(absl::Status failure);
-  void SayWhatChanged(const TakeoverReport& report, int64_t step_before, int ranks_before, double seconds);
+  void SayWhatChanged(const TakeoverReport& report, double seconds);
   absl::StatusOr<TrainResult> Finish();
   absl::Status WriteOwnResult(const TrainResult& result);
   RunResult ResultSoFar() const;

@@ -99,7 +99,7 @@ absl::Status Session::Change(absl::Status failure) {
     TakeoverReport report;
     const absl::Status entered = EnterGeneration(&report);
     if (entered.ok()) {
-      SayWhatChanged(report, step, ranks, MonotonicSeconds() - begin);
+      SayWhatChanged(report, MonotonicSeconds() - begin);
       point_.admit = false;
       point_.size = 0;
       return absl::OkStatus();
@@ -113,15 +113,12 @@ absl::Status Session::Change(absl::Status failure) {
                                 request.reason.message()));
 }
 
-void Session::SayWhatChanged(const TakeoverReport& report, int64_t step_before, int ranks_before,
-                             double seconds) {
-  (void)step_before;
-  (void)ranks_before;
+void Session::SayWhatChanged(const TakeoverReport& report, double seconds) {
   if (communicator_->rank() != 0) return;
   const int ranks = communicator_->size();
   std::string text = absl::StrCat(membership_->Describe(), ": going on with ", ranks, ranks == 1 ? " rank" : " ranks",
-                                  " as generation ", generation(), absl::StrFormat(" after %.1f s", seconds),
-                                  "; step ", point_.counters.step, " is done, and no step is redone");
+                                  " as generation ", generation(), absl::StrFormat(" after %.2f s", seconds),
+                                  " from step ", point_.counters.step + 1, ", no step redone");
   if (!report.behind.empty()) {
     absl::StrAppend(&text, "; rank ", absl::StrJoin(report.behind, ", "), " took its result from rank ",
                     report.source);

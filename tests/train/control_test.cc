@@ -79,8 +79,10 @@ TEST(Control, AWishIsAnsweredWhenAVoteHasCarriedIt) {
   std::thread loop([&] {
     while (!done) {
       const Wishes wishes = desk.Take();
-      if (wishes.checkpoint) EXPECT_EQ(wishes.size, 2) << "what was asked before is still there";
-      if (wishes.checkpoint) desk.Heard();
+      if (wishes.checkpoint) {
+        EXPECT_EQ(wishes.size, 2) << "what was asked before is still there";
+        desk.Heard();
+      }
       std::this_thread::yield();
     }
   });
