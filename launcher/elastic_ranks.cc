@@ -95,7 +95,8 @@ class ElasticRanks {
 
  private:
   int AliveCount() const {
-    return static_cast<int>(std::count_if(slots_.begin(), slots_.end(), [](const Slot& s) { return s.alive; }));
+    return static_cast<int>(
+        std::count_if(slots_.begin(), slots_.end(), [](const Slot& s) { return s.alive; }));
   }
   // Those that hold the state of the run, or are on their way to make it.
   int TrainingCount() const {
@@ -241,8 +242,8 @@ class ElasticRanks {
     Slot& slot = slots_[number];
     const int code = CodeOfEnd(status);
     const bool outside = slot.joins && !slot.member;  // a newcomer that was not let in
-    const std::string who = absl::StrCat(outside ? "a newcomer" : "a rank", " (pid ", slot.pid, ", place ", number,
-                                         ") ");
+    const std::string who =
+        absl::StrCat(outside ? "a newcomer" : "a rank", " (pid ", slot.pid, ", place ", number, ") ");
     if (code == 0) {
       if (!slot.left && !outside) OnRunDone(0);
     } else if (stopping_) {
@@ -252,10 +253,12 @@ class ElasticRanks {
     } else if (WIFSIGNALED(status) || code == kPeerFailed || (gathering_ && code == 128 + SIGTERM)) {
       OnDeath(slot, who, status);
     } else if (outside) {
-      options_.log->Warning(absl::StrCat(who, DescribeEnd(status), "; it is not started again, the others go on"));
+      options_.log->Warning(
+          absl::StrCat(who, DescribeEnd(status), "; it is not started again, the others go on"));
       slot.left = true;
     } else {
-      options_.log->Error(absl::StrCat(who, DescribeEnd(status), AliveCount() > 0 ? "; stopping the others" : ""));
+      options_.log->Error(
+          absl::StrCat(who, DescribeEnd(status), AliveCount() > 0 ? "; stopping the others" : ""));
       OnRunDone(code);
       StopAll(SIGTERM);
     }
@@ -284,7 +287,8 @@ class ElasticRanks {
                                        "th time in a row; it is not started again"));
       return;
     }
-    options_.log->Warning(absl::StrCat(who, DescribeEnd(status), "; starting another in ", absl::FormatDuration(*wait)));
+    options_.log->Warning(
+        absl::StrCat(who, DescribeEnd(status), "; starting another in ", absl::FormatDuration(*wait)));
     slot.start_at = absl::Now() + *wait;
   }
 
@@ -295,8 +299,8 @@ class ElasticRanks {
     for (Slot& slot : slots_) slot.start_at = absl::InfiniteFuture();
     const std::optional<absl::Duration> wait = all_restarts_.Next(all_began_, options_);
     if (!wait) {
-      options_.log->Error(absl::StrCat("all ranks ended, the ", options_.most_restarts + 1,
-                                       "th time in a row; giving up"));
+      options_.log->Error(
+          absl::StrCat("all ranks ended, the ", options_.most_restarts + 1, "th time in a row; giving up"));
       StopRestarting();
       exit_code_ = kPeerFailed;
       return;
@@ -337,8 +341,10 @@ absl::StatusOr<std::unique_ptr<FileLock>> LockRun(const std::string& out) {
   auto lock = fs->Lock(train::RunPaths(out).supervisor());
   if (lock.ok()) return lock;
   if (!absl::IsAlreadyExists(lock.status())) return ConfigError(lock.status().message());
-  return ConfigError(absl::StrCat(out, " has a supervisor already: another `lockstep launch --elastic` runs there; "
-                                       "stop that one, or give another --out"));
+  return ConfigError(
+      absl::StrCat(out,
+                   " has a supervisor already: another `lockstep launch --elastic` runs there; "
+                   "stop that one, or give another --out"));
 }
 
 }  // namespace

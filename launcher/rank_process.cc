@@ -96,11 +96,12 @@ std::string RandomJobName() {
 
 std::string DescribeEnd(int wait_status) {
   if (WIFSIGNALED(wait_status)) {
-    return absl::StrCat("was killed by signal ", WTERMSIG(wait_status), " (", strsignal(WTERMSIG(wait_status)),
-                        ")");
+    return absl::StrCat("was killed by signal ", WTERMSIG(wait_status), " (",
+                        strsignal(WTERMSIG(wait_status)), ")");
   }
   const int code = WEXITSTATUS(wait_status);
-  return code == kCannotStart ? std::string("could not be started") : absl::StrCat("ended with exit code ", code);
+  return code == kCannotStart ? std::string("could not be started")
+                              : absl::StrCat("ended with exit code ", code);
 }
 
 int CodeOfEnd(int wait_status) {

@@ -20,10 +20,10 @@ struct RankStart {
   std::vector<std::string> arguments;  // of the rank's command line, after the program's name
   int rank = 0;                        // with --elastic: which of the launcher's children it is
   int size = 1;
-  int meeting = -1;       // the inherited file where ranks meet; -1: none (a newcomer)
-  std::string job;        // names this start of all ranks
-  int supervisor = -1;    // the inherited pipe to `lockstep launch --elastic`; -1: it is another launcher
-  bool join = false;      // a newcomer to ranks that train already
+  int meeting = -1;     // the inherited file where ranks meet; -1: none (a newcomer)
+  std::string job;      // names this start of all ranks
+  int supervisor = -1;  // the inherited pipe to `lockstep launch --elastic`; -1: it is another launcher
+  bool join = false;    // a newcomer to ranks that train already
   const cpu_set_t* cores = nullptr;  // that it is bound to; null: wherever it likes
 };
 

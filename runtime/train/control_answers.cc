@@ -14,8 +14,8 @@ namespace lockstep::train {
 namespace {
 
 const std::vector<std::string>& Requests() {
-  static const auto* const kRequests = new std::vector<std::string>{"status", "checkpoint", "pause", "resume",
-                                                                   "stop",   "shrink",     "grow"};
+  static const auto* const kRequests =
+      new std::vector<std::string>{"status", "checkpoint", "pause", "resume", "stop", "shrink", "grow"};
   return *kRequests;
 }
 
@@ -42,7 +42,8 @@ absl::Status CheckChange(const ControlLimits& limits) {
 absl::Status CheckShrink(int ranks, const ControlLimits& limits, int now) {
   if (ranks < 1) return ConfigError("shrink 0: a run needs a rank; `stop` ends it after a checkpoint");
   if (ranks >= now) {
-    return ConfigError(absl::StrCat("shrink ", ranks, ": there are ", RanksText(now), "; say a smaller number"));
+    return ConfigError(
+        absl::StrCat("shrink ", ranks, ": there are ", RanksText(now), "; say a smaller number"));
   }
   return CheckChange(limits);
 }
@@ -59,7 +60,8 @@ absl::Status CheckGrow(int ranks, const ControlLimits& limits, int now) {
   if (limits.grow) return absl::OkStatus();
   return ConfigError(absl::StrCat(
       "grow ", ranks, ": nobody is there who starts ranks (`lockstep launch --elastic` would). Start ",
-      RanksText(ranks - now), " yourself, on a machine that reaches the run folder, with the command of the run: "
+      RanksText(ranks - now),
+      " yourself, on a machine that reaches the run folder, with the command of the run: "
       "LOCKSTEP_JOIN=1 lockstep train ... They are let in at a step boundary"));
 }
 
@@ -88,7 +90,8 @@ absl::StatusOr<std::string> AnswerRequest(absl::string_view request, const Contr
   const ControlDesk::Status status = desk.status();
   if (word == "status") return StatusText(limits, status);
   if (word == "checkpoint") {
-    return Carry({.checkpoint = true}, desk, patience, "a checkpoint of the step that was just done is written");
+    return Carry({.checkpoint = true}, desk, patience,
+                 "a checkpoint of the step that was just done is written");
   }
   if (word == "pause") return Carry({.pause = PauseWish::kPause}, desk, patience, "paused");
   if (word == "resume") return Carry({.pause = PauseWish::kResume}, desk, patience, "going on");

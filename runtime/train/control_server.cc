@@ -187,7 +187,8 @@ class ControlServer::Impl {
     if (!ReceiveText(fd, /*line=*/true, kMostRequestBytes, &request)) return;
     const absl::StatusOr<std::string> answer = Answer(request);
     if (!answer.ok() && absl::IsCancelled(answer.status())) return;
-    SendAll(fd, answer.ok() ? absl::StrCat("ok\n", *answer) : absl::StrCat("error\n", answer.status().message()));
+    SendAll(fd,
+            answer.ok() ? absl::StrCat("ok\n", *answer) : absl::StrCat("error\n", answer.status().message()));
   }
 
   absl::StatusOr<std::string> Answer(const std::string& request) {
@@ -242,7 +243,8 @@ absl::StatusOr<std::string> AskRun(const std::string& run_folder, absl::string_v
   std::string answer;
   if (!SendAll(connection.get(), absl::StrCat(request, "\n")) ||
       !ReceiveText(connection.get(), /*line=*/false, kMostAnswerBytes, &answer)) {
-    return ConfigError(absl::StrCat("the run in ", run_folder, " did not answer: ", ErrnoText("control.sock", errno)));
+    return ConfigError(
+        absl::StrCat("the run in ", run_folder, " did not answer: ", ErrnoText("control.sock", errno)));
   }
   absl::string_view rest = answer;
   if (absl::ConsumePrefix(&rest, "ok\n")) return std::string(rest);

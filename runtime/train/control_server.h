@@ -39,8 +39,8 @@ class ControlServer {
  public:
   // In place of a socket that may be there. What prevents it (a file system without sockets) is logged, and
   // the result is null. `desk` and `log` are borrowed.
-  static std::unique_ptr<ControlServer> Start(const std::string& path, ControlDesk* desk, ControlLimits limits,
-                                              Logger* log);
+  static std::unique_ptr<ControlServer> Start(const std::string& path, ControlDesk* desk,
+                                              ControlLimits limits, Logger* log);
   ~ControlServer();
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;

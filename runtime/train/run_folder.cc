@@ -133,7 +133,8 @@ absl::StatusOr<RunFolder> RunFolder::TakeOver(FileSystem* fs, const std::string&
                                  ", which was voted out of the run; going on without"));
   }
   const absl::Status cleaned = RemoveLeftovers(fs, run.paths_.checkpoints());
-  if (!cleaned.ok()) logger->Warning(absl::StrCat("leftovers of a half-written checkpoint stay: ", cleaned.message()));
+  if (!cleaned.ok())
+    logger->Warning(absl::StrCat("leftovers of a half-written checkpoint stay: ", cleaned.message()));
   return run;
 }
 

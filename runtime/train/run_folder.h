@@ -30,7 +30,9 @@ struct RunPaths {
   }
   std::string membership() const { return JoinPath(folder, "membership"); }  // comm/membership.h
   std::string control() const { return JoinPath(folder, "control.sock"); }   // control_server.h
-  std::string supervisor() const { return JoinPath(folder, ".supervisor"); }  // lock of `lockstep launch --elastic`
+  std::string supervisor() const {
+    return JoinPath(folder, ".supervisor");
+  }  // lock of `lockstep launch --elastic`
   std::string lock() const { return JoinPath(folder, ".lock"); }
 };
 

@@ -66,9 +66,9 @@ class Unpacker {
 template <typename Archive, typename Metrics>
 void VisitMetrics(Archive& archive, Metrics& metrics) {
   archive(metrics.step);
-  for (auto* value : {&metrics.epoch, &metrics.loss, &metrics.lr, &metrics.grad_norm,
-                      &metrics.samples_per_second, &metrics.step_seconds, &metrics.comm_seconds,
-                      &metrics.data_wait_seconds}) {
+  for (auto* value :
+       {&metrics.epoch, &metrics.loss, &metrics.lr, &metrics.grad_norm, &metrics.samples_per_second,
+        &metrics.step_seconds, &metrics.comm_seconds, &metrics.data_wait_seconds}) {
     archive(*value);
   }
   archive(metrics.world_size);

@@ -26,11 +26,11 @@ enum class Stage : int64_t {
 struct RunPoint {
   Stage stage = Stage::kNothing;
   RunCounters counters;
-  double loss = 0;        // of the last step
-  StepMetrics last;       // of the last step that was committed since the start; step 0: none yet
-  EvalMetrics eval;       // the last validation since the start; step -1: none yet
+  double loss = 0;              // of the last step
+  StepMetrics last;             // of the last step that was committed since the start; step 0: none yet
+  EvalMetrics eval;             // the last validation since the start; step -1: none yet
   bool eval_scheduled = false;  // it has a line in metrics.jsonl
-  bool new_best = false;  // that validation was the best; its checkpoint is to be marked
+  bool new_best = false;        // that validation was the best; its checkpoint is to be marked
   int64_t saved_step = -1;      // of the newest checkpoint that was handed to its writer
   int64_t lost_step = -1;       // the same of the writer before, which may not have finished it
 

@@ -174,7 +174,8 @@ absl::Status Session::BeginMembership() {
   if (recovery == ExecutionConfig::AUTO && !options_.world->elastic) return absl::OkStatus();
   const std::string why = WhyNotRecoverable();
   if (!why.empty()) {
-    log_->Warning(absl::StrCat("no recovery in place (", why, "): when a rank dies, all end with exit code 4, ",
+    log_->Warning(absl::StrCat("no recovery in place (", why,
+                               "): when a rank dies, all end with exit code 4, ",
                                "and a new start resumes from the newest checkpoint"));
     return absl::OkStatus();
   }

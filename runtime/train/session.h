@@ -72,11 +72,11 @@ class Session {
   comm::MembershipOptions OptionsForMembership() const;
 
   // session_generation.cc
-  absl::Status Connect();                        // communicator_ of the first generation
+  absl::Status Connect();  // communicator_ of the first generation
   absl::Status MakeTransport(comm::Meeting& meeting, absl::Duration connect_deadline);
-  absl::Status LookAround();                     // who shares this machine
-  absl::Status CheckMemory() const;              // what MakeReplica will allocate fits this machine
-  absl::Status MakeReplica();                    // team_, replica_, ...
+  absl::Status LookAround();         // who shares this machine
+  absl::Status CheckMemory() const;  // what MakeReplica will allocate fits this machine
+  absl::Status MakeReplica();        // team_, replica_, ...
   absl::Status StartFeed();
   void WatchMembership();
   void DropGeneration();
@@ -91,8 +91,8 @@ class Session {
   absl::StatusOr<std::optional<LoadedCheckpoint>> ChooseCheckpoint() const;
 
   // session_writers.cc
-  absl::Status OpenFolder();      // folder_ on rank 0
-  absl::Status OpenObservers();   // on rank 0
+  absl::Status OpenFolder();     // folder_ on rank 0
+  absl::Status OpenObservers();  // on rank 0
   absl::Status OpenCheckpoints();
   absl::Status MakeAudience(Told metrics_hold, Told ledger_holds, int64_t events_from);
   absl::Status TakeWritersOver();  // on a rank 0 that was not

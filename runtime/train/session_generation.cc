@@ -190,7 +190,8 @@ absl::Status Session::EnterGeneration(TakeoverReport* report) {
   if (!connected.ok()) {
     const std::vector<int> unreached = comm::CulpritsOf(connected);
     if (!unreached.empty()) membership_->Suspect(unreached);
-    return connected;
+    // A peer that dies while memory is shared can look like anything.
+    return TroubleOf(connected) == Trouble::kInternal ? PeerError(connected.message()) : connected;
   }
   interruption_.Cover(communicator_.get());
   RETURN_IF_ERROR(LookAround());

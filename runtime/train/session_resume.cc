@@ -104,8 +104,9 @@ absl::Status Session::Resume() {
   ASSIGN_OR_RETURN(const std::string point, BroadcastText(*communicator_, PackPoint(point_)));
   if (!UnpackPoint(point, &point_)) return absl::InternalError("rank 0 sent no counters");
   point_.last_save = MonotonicSeconds();
-  ASSIGN_OR_RETURN(const std::string hashes,
-                   BroadcastText(*communicator_, absl::StrCat(hashes_.weights_sha256, " ", hashes_.state_sha256)));
+  ASSIGN_OR_RETURN(
+      const std::string hashes,
+      BroadcastText(*communicator_, absl::StrCat(hashes_.weights_sha256, " ", hashes_.state_sha256)));
   const std::pair<std::string, std::string> both = absl::StrSplit(hashes, ' ');
   hashes_ = {both.first, both.second};
   if (point_.counters.step > plan_.stop) {

@@ -109,23 +109,25 @@ absl::Status Session::Change(absl::Status failure) {
     request = {};
     request.reason = entered;
   }
-  return PeerError(absl::StrCat("gave up after ", attempts, " changes of membership that all failed; the last: ",
-                                request.reason.message()));
+  return PeerError(
+      absl::StrCat("gave up after ", attempts,
+                   " changes of membership that all failed; the last: ", request.reason.message()));
 }
 
 void Session::SayWhatChanged(const TakeoverReport& report, double seconds) {
   if (communicator_->rank() != 0) return;
   const int ranks = communicator_->size();
-  std::string text = absl::StrCat(membership_->Describe(), ": going on with ", ranks, ranks == 1 ? " rank" : " ranks",
-                                  " as generation ", generation(), absl::StrFormat(" after %.2f s", seconds),
-                                  " from step ", point_.counters.step + 1, ", no step redone");
+  std::string text =
+      absl::StrCat(membership_->Describe(), ": going on with ", ranks, ranks == 1 ? " rank" : " ranks",
+                   " as generation ", generation(), absl::StrFormat(" after %.2f s", seconds), " from step ",
+                   point_.counters.step + 1, ", no step redone");
   if (!report.behind.empty()) {
     absl::StrAppend(&text, "; rank ", absl::StrJoin(report.behind, ", "), " took its result from rank ",
                     report.source);
   }
   if (!report.fresh.empty()) {
-    absl::StrAppend(&text, "; rank ", absl::StrJoin(report.fresh, ", "), " is new and took all state from rank ",
-                    report.source);
+    absl::StrAppend(&text, "; rank ", absl::StrJoin(report.fresh, ", "),
+                    " is new and took all state from rank ", report.source);
   }
   log_->Warning(text);
 }
@@ -148,8 +150,9 @@ absl::StatusOr<TrainResult> Session::Finish() {
   hashes_ = {both[0], both[1]};
   // Every replica must have arrived at the same bits; a rank that did not is named before anyone believes the
   // result.
-  const StateHashes own = HashState(state_->Tensors(), point_.counters.step,
-                                    point_.counters.step * config_.global_batch(), point_.counters.ToManifest());
+  const StateHashes own =
+      HashState(state_->Tensors(), point_.counters.step, point_.counters.step * config_.global_batch(),
+                point_.counters.ToManifest());
   RETURN_IF_ERROR(comm::CheckAgreement(*communicator_, {{"weights_sha256", own.weights_sha256}}));
   if (own.weights_sha256 != hashes_.weights_sha256) {
     return absl::InternalError("the weights in memory are not those of the last checkpoint");

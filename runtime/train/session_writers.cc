@@ -121,7 +121,8 @@ absl::Status Session::TakeWritersOver() {
     log_->Info(absl::StrCat("the timeline of this generation goes to ", path));
     ASSIGN_OR_RETURN(trace_, Trace::Open(fs, path, communicator_->rank()));
   }
-  RETURN_IF_ERROR(MakeAudience({metrics.step, metrics.eval}, {ledger.step, 0}, std::max<int64_t>(step - 1, 0)));
+  RETURN_IF_ERROR(
+      MakeAudience({metrics.step, metrics.eval}, {ledger.step, 0}, std::max<int64_t>(step - 1, 0)));
   // Only where the lines of a machine that died never got to the disk that all share.
   for (int64_t lost = std::min(metrics.step, ledger.step) + 1; lost < step; ++lost) {
     if (lost > metrics.step) {
@@ -136,6 +137,7 @@ absl::Status Session::CarryWritersOn(bool taken_over) {
   prepared_ = true;
   if (!folder_) return absl::OkStatus();
   ShowMembers();
+  desk_->SetPaused(point_.paused);
   const int64_t step = point_.counters.step;
   if (point_.last.step == step && step > 0) {
     std::vector<int64_t> ids;

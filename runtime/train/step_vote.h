@@ -37,7 +37,8 @@ struct Verdict {
   PauseWish pause = PauseWish::kNone;
 };
 
-// A collective. `lanes` is 0 in the votes of a run that stands still. `metrics` is the number of metrics of a lane. Errors are the communicator's.
+// A collective. `lanes` is 0 in the votes of a run that stands still; `metrics` is the number of metrics of a
+// lane. Errors are the communicator's.
 absl::StatusOr<Verdict> Vote(comm::Communicator& communicator, int lanes, int metrics, const Ballot& ballot);
 
 }  // namespace lockstep::train

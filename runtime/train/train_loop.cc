@@ -103,7 +103,9 @@ Ballot TrainLoop::NewBallot() {
   Ballot ballot;
   ballot.signal = parts_.stop_signal != nullptr ? parts_.stop_signal->load() : 0;
   ballot.checkpoint_due = CheckpointDueByTime();
-  ballot.newcomers = parts_.membership != nullptr && parts_.membership->Newcomers() > 0;
+  // Rank 0 makes the record of the next generation, as a rule, and lets in those whom it knows of.
+  ballot.newcomers =
+      parts_.membership != nullptr && parts_.communicator->rank() == 0 && parts_.membership->Newcomers() > 0;
   if (parts_.desk == nullptr) return ballot;
   const Wishes wishes = parts_.desk->Take();
   if (wishes.stop && ballot.signal == 0) ballot.signal = SIGUSR1;  // "checkpoint and leave"
@@ -133,7 +135,8 @@ bool TrainLoop::ChangeIsDue() const {
 absl::Status TrainLoop::Pause() {
   absl::SleepFor(kPausePoll);
   parts_.communicator->NoteProgress();
-  ASSIGN_OR_RETURN(const Verdict verdict, Vote(*parts_.communicator, /*lanes=*/0, /*metrics=*/0, NewBallot()));
+  ASSIGN_OR_RETURN(const Verdict verdict,
+                   Vote(*parts_.communicator, /*lanes=*/0, /*metrics=*/0, NewBallot()));
   Decide(verdict);
   if (point_->checkpoint_due) RETURN_IF_ERROR(SaveCheckpoint(/*best=*/false));
   point_->checkpoint_due = false;
@@ -263,9 +266,8 @@ absl::Status TrainLoop::Evaluate(bool scheduled) {
   TraceSpan span(parts_.trace, "evaluate", counters_->step);
   ASSIGN_OR_RETURN(const graph::LaneResult sums, parts_.evaluator->Run(*parts_.state, *parts_.feed));
   const EvalConfig& config = parts_.config->eval();
-  point_->eval = {counters_->step,
-                  MeansOf(sums, parts_.evaluator->program().metric_names(),
-                          parts_.feed->facts().eval_bytes_per_target)};
+  point_->eval = {counters_->step, MeansOf(sums, parts_.evaluator->program().metric_names(),
+                                           parts_.feed->facts().eval_bytes_per_target)};
   point_->eval_scheduled = scheduled;
   if (!scheduled) return absl::OkStatus();
   for (Observer* observer : parts_.observers) observer->OnEval(point_->eval);

@@ -51,7 +51,7 @@ struct TrainOptions {
   std::function<void(int rank)> on_rank;
   // Asks whoever starts ranks for so many in all (`lockstep ctl RUN grow N`); empty: there is nobody.
   std::function<absl::Status(int ranks)> grow;
-  FaultPoints* faults = nullptr;                  // what tests make go wrong; null: nothing
+  FaultPoints* faults = nullptr;  // what tests make go wrong; null: nothing
   FileSystem* file_system = nullptr;
   Logger* log = nullptr;
 };
@@ -61,9 +61,9 @@ struct TrainResult {
   // "done" (also when --steps said where), "interrupted" (signal), "left" (this rank alone, as was planned: the
   // others go on).
   std::string status;
-  int signal = 0;      // of an interrupted run
-  int64_t steps = 0;   // committed since the run began, over all resumes
-  double loss = 0;     // of the last committed step
+  int signal = 0;     // of an interrupted run
+  int64_t steps = 0;  // committed since the run began, over all resumes
+  double loss = 0;    // of the last committed step
   std::map<std::string, double> eval;
   std::string weights_sha256, state_sha256;
 };

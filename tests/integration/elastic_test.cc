@@ -31,10 +31,15 @@ class Elastic : public ::testing::Test {
  protected:
   Elastic() : config_(work_.WriteConfig("small", kSmallConfig)) {}
 
-  Command CommandFor(const std::string& out, int ranks, StartWith start, const std::string& faults = "") const {
+  Command CommandFor(const std::string& out, int ranks, StartWith start,
+                     const std::string& faults = "") const {
     Command command = {.config = config_, .out = out, .ranks = ranks, .start = start};
-    command.arguments = {"--ledger", "--set", absl::StrCat("steps=", steps_), "--set",
-                         absl::StrCat("execution.checkpoint.every_steps=", save_every_), "--set",
+    command.arguments = {"--ledger",
+                         "--set",
+                         absl::StrCat("steps=", steps_),
+                         "--set",
+                         absl::StrCat("execution.checkpoint.every_steps=", save_every_),
+                         "--set",
                          absl::StrCat("execution.comm.deadline_seconds=", deadline_)};
     if (!faults.empty()) command.environment = {absl::StrCat("LOCKSTEP_FAULTS=", faults)};
     return command;
@@ -110,10 +115,10 @@ TEST_F(Elastic, DeathsOneByOneDownToOneRank) {
 TEST_F(Elastic, DeathsAtEveryPlace) {
   const Traces calm = Calm();
   const std::vector<std::string> places = {
-      "step.begin:R:14",       "step.before_vote:R:14", "step.after_vote:R:14", "step.update:R:14",
-      "step.mid_update:R:14",  "step.committed:R:14",   "observe.before:R:14",  "observe.between:R:14",
-      "observe.between:R:14:2", "observe.after:R:14",   "evaluate.begin:R:18",  "save.begin:R:14",
-      "save.commit:R:*",       "result.before:R:*"};
+      "step.begin:R:14",        "step.before_vote:R:14", "step.after_vote:R:14", "step.update:R:14",
+      "step.mid_update:R:14",   "step.committed:R:14",   "observe.before:R:14",  "observe.between:R:14",
+      "observe.between:R:14:2", "observe.after:R:14",    "evaluate.begin:R:18",  "save.begin:R:14",
+      "save.commit:R:*",        "result.before:R:*"};
   int number = 0;
   for (const std::string& place : places) {
     for (const char* rank : {"0", "2"}) {
@@ -134,16 +139,16 @@ TEST_F(Elastic, SeveralAtOnceAndMoreWhileTheOthersRecover) {
   const Traces calm = Calm();
   const std::vector<std::string> schedules = {
       "step.begin:0:9:kill,step.begin:1:9:kill,step.begin:3:9:kill",
-      "step.after_vote:1:9:kill,recovery.begin:0:*:kill",
-      "step.after_vote:1:9:kill,recovery.meet:0:*:kill",
+      "step.after_vote:1:9:kill,recovery.begin:0:*:kill", "step.after_vote:1:9:kill,recovery.meet:0:*:kill",
       "step.after_vote:1:9:kill,recovery.rebuild:0:*:kill,recovery.begin:2:*:kill:2",
       "step.begin:0:9:kill,takeover.begin:1:*:kill,takeover.cut:2:*:kill",
       // Rank 3 has committed step 9, the others have not, and it dies while it hands the state over.
       "step.before_vote:0:10:kill,recovery.transfer:3:*:kill"};
   int number = 0;
   for (const std::string& faults : schedules) {
-    ExpectSurvives(calm,
-                   WithoutRestarts(CommandFor(absl::StrCat("several-", ++number), 4, StartWith::kElastic, faults)), "");
+    ExpectSurvives(
+        calm, WithoutRestarts(CommandFor(absl::StrCat("several-", ++number), 4, StartWith::kElastic, faults)),
+        "");
   }
 }
 
@@ -166,9 +171,10 @@ TEST_F(Elastic, TheDeadAreStartedAgainAndJoin) {
 TEST_F(Elastic, AHangIsVotedOut) {
   deadline_ = 2;
   const Traces calm = Calm();
-  ExpectSurvives(calm, WithoutRestarts(CommandFor("hang", 3, StartWith::kElastic, "step.begin:0:9:stop")), "2");
-  ExpectSurvives(calm, WithoutRestarts(CommandFor("hang-2", 3, StartWith::kElastic, "step.after_vote:1:9:stop")),
+  ExpectSurvives(calm, WithoutRestarts(CommandFor("hang", 3, StartWith::kElastic, "step.begin:0:9:stop")),
                  "2");
+  ExpectSurvives(
+      calm, WithoutRestarts(CommandFor("hang-2", 3, StartWith::kElastic, "step.after_vote:1:9:stop")), "2");
 }
 
 TEST_F(Elastic, AllDeadStartsFromTheCheckpoint) {
@@ -221,7 +227,8 @@ TEST_F(Elastic, CtlChangesARunWhileItTrains) {
   EXPECT_EQ(Ctl("ctl", "pause").code, 0);
   const int lines = LinesOf("ctl");
   const Ended status = Ctl("ctl", "status");
-  EXPECT_THAT(status.output, AllOf(HasSubstr("paused"), HasSubstr("3 ranks as generation 1"), HasSubstr("rank 2: ")));
+  EXPECT_THAT(status.output,
+              AllOf(HasSubstr("paused"), HasSubstr("3 ranks as generation 1"), HasSubstr("rank 2: ")));
   EXPECT_EQ(Ctl("ctl", "shrink 1").code, 0);
   EXPECT_TRUE(HasRanks("ctl", "1 rank"));
   EXPECT_EQ(Ctl("ctl", "shrink 0").code, 2);

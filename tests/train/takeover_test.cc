@@ -13,8 +13,8 @@
 namespace lockstep::train {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::Each;
+using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 RunPoint PointAt(int64_t step, Stage stage) {
@@ -59,7 +59,8 @@ TEST(RunPoint, IsFurtherByStepThenStage) {
   EXPECT_TRUE(IsFurther(PointAt(3, Stage::kCommitted), PointAt(2, Stage::kSaved)));
   EXPECT_TRUE(IsFurther(PointAt(3, Stage::kEvaluated), PointAt(3, Stage::kCommitted)));
   EXPECT_FALSE(IsFurther(PointAt(3, Stage::kSaved), PointAt(3, Stage::kSaved)));
-  EXPECT_TRUE(IsFurther(PointAt(0, Stage::kSaved), PointAt(9, Stage::kNothing))) << "no state is never further";
+  EXPECT_TRUE(IsFurther(PointAt(0, Stage::kSaved), PointAt(9, Stage::kNothing)))
+      << "no state is never further";
 }
 
 struct Rank {
@@ -101,8 +102,8 @@ std::vector<absl::Status> TakeOverAll(std::vector<Rank>& ranks, std::vector<Take
 }
 
 TEST(TakeOver, BringsEveryRankToTheFurthest) {
-  std::vector<Rank> ranks = {RankAt(5, Stage::kSaved), RankAt(6, Stage::kCommitted), RankAt(0, Stage::kNothing),
-                             RankAt(6, Stage::kEvaluated)};
+  std::vector<Rank> ranks = {RankAt(5, Stage::kSaved), RankAt(6, Stage::kCommitted),
+                             RankAt(0, Stage::kNothing), RankAt(6, Stage::kEvaluated)};
   std::vector<TakeoverReport> reports;
   EXPECT_THAT(TakeOverAll(ranks, &reports), Each(absl::OkStatus()));
   for (size_t i = 0; i < ranks.size(); ++i) {
@@ -118,7 +119,8 @@ TEST(TakeOver, BringsEveryRankToTheFurthest) {
 }
 
 TEST(TakeOver, MovesNothingWhereAllStandAlike) {
-  std::vector<Rank> ranks = {RankAt(4, Stage::kCommitted), RankAt(4, Stage::kSaved), RankAt(4, Stage::kCommitted)};
+  std::vector<Rank> ranks = {RankAt(4, Stage::kCommitted), RankAt(4, Stage::kSaved),
+                             RankAt(4, Stage::kCommitted)};
   ranks[0].weights[7] = 99;  // would be overwritten
   std::vector<TakeoverReport> reports;
   EXPECT_THAT(TakeOverAll(ranks, &reports), Each(absl::OkStatus()));
@@ -138,7 +140,8 @@ TEST(TakeOver, FailsWhereNobodyHasAState) {
 }
 
 TEST(TakeOver, ARankBehindKeepsItsStateWhenTheSourceFailsHalfWay) {
-  std::vector<Rank> ranks = {RankAt(5, Stage::kSaved), RankAt(6, Stage::kCommitted), RankAt(5, Stage::kSaved)};
+  std::vector<Rank> ranks = {RankAt(5, Stage::kSaved), RankAt(6, Stage::kCommitted),
+                             RankAt(5, Stage::kSaved)};
   std::vector<std::unique_ptr<FaultPoints>> faults;
   for (int rank = 0; rank < 3; ++rank) {
     faults.push_back(std::make_unique<FaultPoints>(ParseFaults("recovery.transfer:1:*:error").value()));
