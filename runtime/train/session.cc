@@ -22,7 +22,7 @@ Session::Session(const TrainOptions& options)
   recipe_hash_ = RecipeHash(config_);
 }
 
-Session::~Session() = default;
+Session::~Session() { interruption_.Clear(); }  // its thread lives longer than what it would end
 
 absl::Status Session::Prepare() {
   RETURN_IF_ERROR(ValidateConfig(config_, options_.world->size));

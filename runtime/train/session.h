@@ -97,7 +97,7 @@ class Session {
   absl::Status MakeAudience(Told metrics_hold, Told ledger_holds, int64_t events_from);
   absl::Status TakeWritersOver();  // on a rank 0 that was not
   void ReplaceLostCheckpoint();
-  absl::Status CarryWritersOn(bool taken_over);
+  absl::Status CarryWritersOn();
   void CloseWriters();
   void ServeControl();
   void ShowMembers();

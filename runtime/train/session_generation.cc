@@ -207,7 +207,7 @@ absl::Status Session::EnterGeneration(TakeoverReport* report) {
   if (made.ok()) made = StartFeed();
   if (made.ok() && takes_over) made = TakeWritersOver();
   RETURN_IF_ERROR(AgreeOnStatus(*communicator_, made));
-  return CarryWritersOn(takes_over);
+  return CarryWritersOn();
 }
 
 BannerFacts Session::FactsForBanner() const {

@@ -132,7 +132,7 @@ absl::Status Session::TakeWritersOver() {
   return absl::OkStatus();
 }
 
-absl::Status Session::CarryWritersOn(bool taken_over) {
+absl::Status Session::CarryWritersOn() {
   RETURN_IF_ERROR(AgreeOnStatus(*communicator_, OpenCheckpoints()));
   prepared_ = true;
   if (!folder_) return absl::OkStatus();
@@ -145,12 +145,12 @@ absl::Status Session::CarryWritersOn(bool taken_over) {
     audience_->OnStep(point_.last, ids);
   }
   if (point_.eval.step == step && point_.eval_scheduled) audience_->OnEval(point_.eval);
-  if (taken_over) ReplaceLostCheckpoint();
+  ReplaceLostCheckpoint();
   return absl::OkStatus();
 }
 
 void Session::ReplaceLostCheckpoint() {
-  const int64_t lost = point_.lost_step;
+  const int64_t lost = std::exchange(point_.lost_step, -1);
   if (lost < 0 || lost >= point_.counters.step) return;  // of this step it is written again anyway
   const std::string folder = folder_->paths().checkpoints();
   if (options_.file_system->Exists(CheckpointPath(folder, lost))) return;

@@ -242,7 +242,8 @@ absl::Status TrainLoop::HandleNonFinite(double loss, double norm) {
 }
 
 FetchBatch TrainLoop::FetchForStep() {
-  return [this, step = counters_->step](int lane, int micro, int thread, LaneBatch* out) {
+  return [this, step = counters_->step](int lane, int micro, int thread, LaneBatch* out) -> absl::Status {
+    RETURN_IF_ERROR(ReachFault(parts_.faults, "step.fetch"));
     return parts_.feed->Fetch(step, lane, micro, thread, out);
   };
 }
@@ -286,7 +287,7 @@ absl::Status TrainLoop::Evaluate(bool scheduled) {
 
 bool TrainLoop::CheckpointDueBySteps() const {
   const int64_t every = parts_.config->execution().checkpoint().every_steps();
-  return every > 0 && counters_->step % every == 0;
+  return every > 0 && counters_->step > 0 && counters_->step % every == 0;
 }
 
 bool TrainLoop::CheckpointDueByTime() const {
