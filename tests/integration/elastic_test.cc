@@ -115,10 +115,10 @@ TEST_F(Elastic, DeathsOneByOneDownToOneRank) {
 TEST_F(Elastic, DeathsAtEveryPlace) {
   const Traces calm = Calm();
   const std::vector<std::string> places = {
-      "step.begin:R:14",        "step.before_vote:R:14", "step.after_vote:R:14", "step.update:R:14",
-      "step.mid_update:R:14",   "step.committed:R:14",   "observe.before:R:14",  "observe.between:R:14",
-      "observe.between:R:14:2", "observe.after:R:14",    "evaluate.begin:R:18",  "save.begin:R:14",
-      "save.commit:R:*",        "result.before:R:*"};
+      "step.begin:R:14",      "step.fetch:R:14:2",      "step.before_vote:R:14", "step.after_vote:R:14",
+      "step.update:R:14",     "step.mid_update:R:14",   "step.committed:R:14",   "observe.before:R:14",
+      "observe.between:R:14", "observe.between:R:14:2", "observe.after:R:14",    "evaluate.begin:R:18",
+      "save.begin:R:14",      "save.commit:R:*",        "result.before:R:*"};
   int number = 0;
   for (const std::string& place : places) {
     for (const char* rank : {"0", "2"}) {
@@ -166,6 +166,18 @@ TEST_F(Elastic, TheDeadAreStartedAgainAndJoin) {
   }
   EXPECT_EQ(run->Wait(), 0) << run->Output();
   ExpectCalm(calm, "join", run->Output());
+}
+
+TEST_F(Elastic, DeathsOfNewcomers) {
+  steps_ = 3000;
+  const Traces calm = Calm();
+  // A process that is started again reads the list again: each newcomer in this place dies.
+  for (const char* place : {"join.ask", "join.admitted", "recovery.transfer", "recovery.rebuild"}) {
+    Command command = CommandFor(absl::StrCat("newcomer-", place), 3, StartWith::kElastic,
+                                 absl::StrCat("step.begin:1:9:kill,", place, ":1:*:kill"));
+    command.launcher_arguments = {"--max-restarts", "2"};
+    ExpectSurvives(calm, command, "");
+  }
 }
 
 TEST_F(Elastic, AHangIsVotedOut) {
