@@ -28,7 +28,7 @@ namespace {
 
 constexpr int kPeerFailed = static_cast<int>(Trouble::kPeer);
 constexpr absl::Duration kLongestWait = absl::Seconds(15);
-constexpr absl::Duration kHealthy = absl::Minutes(1);
+constexpr absl::Duration kHealthy = absl::Seconds(20);
 constexpr int kMostRanks = 4096;
 
 // How often in a row something was started again, and when it may be the next time.

@@ -16,7 +16,7 @@ struct ElasticRanksOptions {
   std::vector<std::string> arguments;  // of each rank's command line, after the program's name: "train", ...
   bool bind_cores = true;              // each of the first ranks to its share; never when there are too few
   absl::Duration grace = absl::Seconds(10);  // from SIGTERM to SIGKILL when all shall end
-  int most_restarts = 10;  // in a row, of one rank or of the whole; one that lived for a minute begins anew
+  int most_restarts = 10;  // in a row, of one rank or of the whole; one that lived for 20 s begins anew
   absl::Duration first_wait = absl::Milliseconds(200);  // before a restart; doubled up to 15 s while it fails
   Logger* log = nullptr;
 };

@@ -108,7 +108,7 @@ void AddLaunchCommand(CLI::App& app, CommandContext& context) {
                     "Go on when a rank of `train` dies, and start it again: docs/reliability.md");
   command
       ->add_option("--max-restarts", flags->most_restarts,
-                   "With --elastic: restarts in a row of one rank that keeps ending within a minute,\n"
+                   "With --elastic: restarts in a row of one rank that keeps ending within 20 s,\n"
                    "and of all of them")
       ->capture_default_str()
       ->type_name("N");
