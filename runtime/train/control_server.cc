@@ -35,6 +35,7 @@ constexpr size_t kMostClients = 16;
 constexpr absl::Duration kPatience = absl::Seconds(60);  // for a vote
 constexpr absl::Duration kSlice = absl::Milliseconds(100);
 constexpr absl::Duration kTakeoverPatience = absl::Seconds(3);
+constexpr absl::Duration kMoment = absl::Milliseconds(500);  // from the old socket's name to the new one's
 
 class Descriptor {
  public:
@@ -231,7 +232,7 @@ absl::StatusOr<std::string> AskRun(const std::string& run_folder, absl::string_v
   while (connect(connection.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     const int error = errno;
     if (error == EACCES || error == EPERM) return ConfigError(ErrnoText(path, error));
-    if (deadline.Passed()) {
+    if (deadline.Passed() || (error == ENOENT && deadline.Left() < kTakeoverPatience - kMoment)) {
       return ConfigError(absl::StrCat("no run answers in ", run_folder,
                                       error == ENOENT ? ": it has no control.sock, so none is training there"
                                                       : ": whoever made its control.sock is gone",

@@ -200,6 +200,8 @@ absl::Status Session::EnterGeneration(TakeoverReport* report) {
   const bool takes_over = writes && !folder_;
   NoteWriter();
   ASSIGN_OR_RETURN(*report, TakeOver(*communicator_, state_->Buffers(), &point_, options_.faults));
+  point_.admit = false;  // whoever waited is in, or was not fit
+  if (communicator_->size() <= point_.size) point_.size = 0;
   (void)ReachFault(options_.faults, "recovery.rebuild");
   absl::Status made = CheckMemory();
   if (made.ok()) made = MakeReplica();

@@ -100,8 +100,6 @@ absl::Status Session::Change(absl::Status failure) {
     const absl::Status entered = EnterGeneration(&report);
     if (entered.ok()) {
       SayWhatChanged(report, MonotonicSeconds() - begin);
-      point_.admit = false;
-      point_.size = 0;
       return absl::OkStatus();
     }
     if (TroubleOf(entered) != Trouble::kPeer) return entered;
