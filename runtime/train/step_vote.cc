@@ -13,7 +13,8 @@ absl::StatusOr<Verdict> Vote(comm::Communicator& communicator, int lanes, int me
   const size_t flags = per_lane * lanes;
   const size_t wishes = flags + 1 + communicator.size();
   std::vector<double> votes(wishes + 3, 0.0);
-  const comm::LaneRange owned = comm::LanesOfRank(communicator.rank(), communicator.size(), lanes);
+  comm::LaneRange owned;
+  if (lanes > 0) owned = comm::LanesOfRank(communicator.rank(), communicator.size(), lanes);
   for (int lane = owned.begin; lane < owned.end; ++lane) {
     const graph::LaneResult& result = ballot.lanes[lane - owned.begin];
     double* out = &votes[per_lane * lane];
