@@ -283,8 +283,8 @@ class ElasticRanks {
     }
     const std::optional<absl::Duration> wait = slot.restarts.Next(slot.began, options_);
     if (!wait) {
-      options_.log->Error(absl::StrCat(who, DescribeEnd(status), ", the ", options_.most_restarts + 1,
-                                       "th time in a row; it is not started again"));
+      options_.log->Error(absl::StrCat(who, DescribeEnd(status), " after ", options_.most_restarts,
+                                       " restarts in a row; it is not started again"));
       return;
     }
     options_.log->Warning(
@@ -299,8 +299,8 @@ class ElasticRanks {
     for (Slot& slot : slots_) slot.start_at = absl::InfiniteFuture();
     const std::optional<absl::Duration> wait = all_restarts_.Next(all_began_, options_);
     if (!wait) {
-      options_.log->Error(
-          absl::StrCat("all ranks ended, the ", options_.most_restarts + 1, "th time in a row; giving up"));
+      options_.log->Error(absl::StrCat("all ranks ended, after ", options_.most_restarts,
+                                       " restarts of all in a row; giving up"));
       StopRestarting();
       exit_code_ = kPeerFailed;
       return;

@@ -170,6 +170,7 @@ TEST_F(Elastic, TheDeadAreStartedAgainAndJoin) {
 
 TEST_F(Elastic, DeathsOfNewcomers) {
   steps_ = 3000;
+  save_every_ = 500;
   const Traces calm = Calm();
   // A process that is started again reads the list again: each newcomer in this place dies.
   for (const char* place : {"join.ask", "join.admitted", "recovery.transfer", "recovery.rebuild"}) {
@@ -237,6 +238,8 @@ TEST_F(Elastic, CtlChangesARunWhileItTrains) {
   const auto run = work_.Start(CommandFor("ctl", 3, StartWith::kElastic));
   ASSERT_TRUE(GoesOn("ctl", 3)) << run->Output();
   EXPECT_EQ(Ctl("ctl", "pause").code, 0);
+  EXPECT_EQ(Ctl("ctl", "pause").code, 0)
+      << "again; and the vote that carried the first was the last of a step";
   const int lines = LinesOf("ctl");
   const Ended status = Ctl("ctl", "status");
   EXPECT_THAT(status.output,
