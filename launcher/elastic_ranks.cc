@@ -15,37 +15,18 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "comm/bootstrap.h"
 #include "launcher/core_binding.h"
 #include "launcher/rank_process.h"
-#include "runtime/core/file_system.h"
-#include "runtime/train/run_folder.h"
+#include "launcher/restarts.h"
+#include "launcher/run_supervision.h"
 
 namespace lockstep::launcher {
 namespace {
 
 constexpr int kPeerFailed = static_cast<int>(Trouble::kPeer);
-constexpr absl::Duration kLongestWait = absl::Seconds(15);
-constexpr absl::Duration kHealthy = absl::Seconds(20);
 constexpr int kMostRanks = 4096;
-
-// How often in a row something was started again, and when it may be the next time.
-class Restarts {
- public:
-  // Of something that began at `began` and ended now. Nothing: often enough.
-  std::optional<absl::Duration> Next(absl::Time began, const ElasticRanksOptions& options) {
-    if (absl::Now() - began >= kHealthy) in_a_row_ = 0;
-    if (in_a_row_ >= options.most_restarts) return std::nullopt;
-    const absl::Duration wait = options.first_wait * (int64_t{1} << std::min(in_a_row_, 20));
-    ++in_a_row_;
-    return std::min(wait, kLongestWait);
-  }
-
- private:
-  int in_a_row_ = 0;
-};
 
 // One of the places for a rank. Its number stays while processes in it come and go.
 struct Slot {
@@ -281,7 +262,7 @@ class ElasticRanks {
       StopAll(SIGTERM);
       return;
     }
-    const std::optional<absl::Duration> wait = slot.restarts.Next(slot.began, options_);
+    const std::optional<absl::Duration> wait = slot.restarts.Next(absl::Now() - slot.began, limits_);
     if (!wait) {
       options_.log->Error(absl::StrCat(who, DescribeEnd(status), " after ", options_.most_restarts,
                                        " restarts in a row; it is not started again"));
@@ -297,7 +278,7 @@ class ElasticRanks {
     if (start_all_at_ != absl::InfiniteFuture()) return;
     Signal(SIGKILL);  // newcomers, if any
     for (Slot& slot : slots_) slot.start_at = absl::InfiniteFuture();
-    const std::optional<absl::Duration> wait = all_restarts_.Next(all_began_, options_);
+    const std::optional<absl::Duration> wait = all_restarts_.Next(absl::Now() - all_began_, limits_);
     if (!wait) {
       options_.log->Error(absl::StrCat("all ranks ended, after ", options_.most_restarts,
                                        " restarts of all in a row; giving up"));
@@ -311,6 +292,7 @@ class ElasticRanks {
   }
 
   const ElasticRanksOptions& options_;
+  const RestartLimits limits_{.most = options_.most_restarts, .first_wait = options_.first_wait};
   const int pipe_in_, pipe_out_;
   sigset_t awaited_, mask_before_;
   std::vector<cpu_set_t> cores_;
@@ -325,33 +307,10 @@ class ElasticRanks {
   absl::Time all_began_, start_all_at_ = absl::InfiniteFuture(), kill_at_ = absl::InfiniteFuture();
 };
 
-absl::StatusOr<std::string> OutOf(const std::vector<std::string>& arguments) {
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    absl::string_view word = arguments[i];
-    if (word == "--out" && i + 1 < arguments.size()) return arguments[i + 1];
-    if (absl::ConsumePrefix(&word, "--out=")) return std::string(word);
-  }
-  return ConfigError("launch --elastic: the ranks' command has no --out, the folder that they write to");
-}
-
-absl::StatusOr<std::unique_ptr<FileLock>> LockRun(const std::string& out) {
-  FileSystem* fs = RealFileSystem();
-  const absl::Status made = fs->CreateFolders(out);
-  if (!made.ok()) return ConfigError(absl::StrCat("--out: ", made.message()));
-  auto lock = fs->Lock(train::RunPaths(out).supervisor());
-  if (lock.ok()) return lock;
-  if (!absl::IsAlreadyExists(lock.status())) return ConfigError(lock.status().message());
-  return ConfigError(
-      absl::StrCat(out,
-                   " has a supervisor already: another `lockstep launch --elastic` runs there; "
-                   "stop that one, or give another --out"));
-}
-
 }  // namespace
 
 absl::StatusOr<int> RunElasticRanks(const ElasticRanksOptions& options) {
-  ASSIGN_OR_RETURN(const std::string out, OutOf(options.arguments));
-  ASSIGN_OR_RETURN(const std::unique_ptr<FileLock> lock, LockRun(out));
+  ASSIGN_OR_RETURN(const auto lock, SuperviseRun(options.arguments));
   int ends[2];
   if (pipe2(ends, O_NONBLOCK) != 0) return absl::InternalError(ErrnoText("pipe", errno));
   fcntl(ends[0], F_SETFD, FD_CLOEXEC);  // the other end is for the ranks
