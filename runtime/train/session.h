@@ -107,7 +107,7 @@ class Session {
   LoopParts PartsForLoop();
   absl::StatusOr<TrainResult> RunGeneration(LoopEnd* end);
   absl::Status Change(absl::Status failure);
-  void SayWhatChanged(const TakeoverReport& report, double seconds);
+  void SayWhatChanged(const TakeoverReport& report, double seconds, LogLevel level);
   absl::StatusOr<TrainResult> Finish();
   absl::Status WriteOwnResult(const TrainResult& result);
   RunResult ResultSoFar() const;

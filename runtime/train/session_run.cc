@@ -99,7 +99,7 @@ absl::Status Session::Change(absl::Status failure) {
     TakeoverReport report;
     const absl::Status entered = EnterGeneration(&report);
     if (entered.ok()) {
-      SayWhatChanged(report, MonotonicSeconds() - begin);
+      SayWhatChanged(report, MonotonicSeconds() - begin, failure.ok() ? LogLevel::kInfo : LogLevel::kWarning);
       return absl::OkStatus();
     }
     if (TroubleOf(entered) != Trouble::kPeer) return entered;
@@ -112,7 +112,7 @@ absl::Status Session::Change(absl::Status failure) {
                    " changes of membership that all failed; the last: ", request.reason.message()));
 }
 
-void Session::SayWhatChanged(const TakeoverReport& report, double seconds) {
+void Session::SayWhatChanged(const TakeoverReport& report, double seconds, LogLevel level) {
   if (communicator_->rank() != 0) return;
   const int ranks = communicator_->size();
   std::string text =
@@ -127,7 +127,7 @@ void Session::SayWhatChanged(const TakeoverReport& report, double seconds) {
     absl::StrAppend(&text, "; rank ", absl::StrJoin(report.fresh, ", "),
                     " is new and took all state from rank ", report.source);
   }
-  log_->Warning(text);
+  log_->Log(level, text);
 }
 
 absl::StatusOr<TrainResult> Session::Finish() {

@@ -18,6 +18,7 @@ namespace lockstep::train {
 namespace {
 
 constexpr absl::Duration kPausePoll = absl::Milliseconds(100);
+constexpr double kSuspiciousSeconds = 0.5;
 
 int64_t Integer(const Counters& counters, const char* name, int64_t otherwise) {
   const auto found = counters.find(name);
@@ -161,7 +162,8 @@ absl::Status TrainLoop::Step() {
   ASSIGN_OR_RETURN(const Verdict verdict,
                    Vote(*parts_.communicator, parts_.config->lanes(),
                         static_cast<int>(parts_.replica->program().metric_names().size()), ballot));
-  const double comm_seconds = gradient.comm_seconds + MonotonicSeconds() - vote_begin;
+  const double vote_end = MonotonicSeconds();
+  const double comm_seconds = gradient.comm_seconds + vote_end - vote_begin;
   RETURN_IF_ERROR(ReachFault(parts_.faults, "step.after_vote"));
 
   // From here to the end nothing waits for a peer: the step is committed whole.
@@ -187,6 +189,10 @@ absl::Status TrainLoop::Step() {
   ++point_->steps_here;
   (void)ReachFault(parts_.faults, "step.committed");
   Decide(verdict);
+  // A rank that stood still since the vote may have been voted out; its successor writes these lines.
+  if (parts_.membership != nullptr && MonotonicSeconds() - vote_end > kSuspiciousSeconds) {
+    RETURN_IF_ERROR(parts_.membership->CheckCurrent());
+  }
   ids_.clear();
   if (parts_.ledger && !parts_.observers.empty()) parts_.feed->RecordIds(step, &ids_);
   for (Observer* observer : parts_.observers) observer->OnStep(metrics, ids_);
