@@ -192,6 +192,7 @@ TEST_F(Elastic, AHangIsVotedOut) {
 
 TEST_F(Elastic, AllDeadStartsFromTheCheckpoint) {
   steps_ = 3000;
+  save_every_ = 97;
   const Traces calm = Calm();
   const auto run = work_.Start(CommandFor("all", 2, StartWith::kElastic));
   ASSERT_TRUE(GoesOn("all", 100)) << run->Output();
@@ -204,6 +205,7 @@ TEST_F(Elastic, AllDeadStartsFromTheCheckpoint) {
 
 TEST_F(Elastic, WithoutRecoveryTheWholeIsStartedAgain) {
   steps_ = 3000;
+  save_every_ = 97;
   const Traces calm = Calm();
   Command command = CommandFor("off", 3, StartWith::kElastic);
   command.arguments.insert(command.arguments.end(), {"--set", "execution.recovery=OFF"});
@@ -218,6 +220,7 @@ TEST_F(Elastic, WithoutRecoveryTheWholeIsStartedAgain) {
 
 TEST_F(Elastic, AStrangerIsRefusedWhileTrainingGoesOn) {
   steps_ = 3000;
+  save_every_ = 97;
   const Traces calm = Calm();
   const auto run = work_.Start(CommandFor("stranger", 2, StartWith::kElastic));
   ASSERT_TRUE(GoesOn("stranger", 3)) << run->Output();
