@@ -33,8 +33,12 @@ struct World {
   std::string launcher = "none";  // "lockstep", "openmpi", "slurm", "pmi", "none"
   std::string job;                // names this start of this job, the same on all ranks; may be empty
   std::string
-      meeting_place;    // LOCKSTEP_MEETING: "fd:N" (an inherited file) or the path of a file; may be empty
-  bool pmix = false;    // a PMIx server is offered (PMIX_NAMESPACE is set)
+      meeting_place;  // LOCKSTEP_MEETING: "fd:N" (an inherited file) or the path of a file; may be empty
+  bool elastic =
+      false;          // the launcher leaves the others running when a rank ends: `lockstep launch --elastic`
+                      // (LOCKSTEP_ELASTIC=1), `mpirun --enable-recovery` (OMPI_MCA_orte_enable_recovery=1)
+  bool join = false;  // LOCKSTEP_JOIN=1: not one of the first ranks, but a newcomer to a run that goes on
+  bool pmix = false;  // a PMIx server is offered (PMIX_NAMESPACE is set)
   std::string warning;  // not empty when this looks like one of several worlds of one: log it
 };
 

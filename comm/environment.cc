@@ -55,6 +55,9 @@ absl::StatusOr<World> WorldFromEnvironment(const Environment& environment) {
   world.job = JobOf(environment);
   world.pmix = !environment("PMIX_NAMESPACE").empty();
   world.meeting_place = environment("LOCKSTEP_MEETING");
+  world.elastic =
+      environment("LOCKSTEP_ELASTIC") == "1" || environment("OMPI_MCA_orte_enable_recovery") == "1";
+  world.join = environment("LOCKSTEP_JOIN") == "1";
   for (const Names& names : kLaunchers) {
     if (environment(names.rank).empty() || environment(names.size).empty()) continue;
     world.launcher = names.launcher;

@@ -49,6 +49,7 @@ CLI::Validator WholeNumber(int64_t least);
 
 void AddTrainCommand(CLI::App& app, CommandContext& context);
 void AddLaunchCommand(CLI::App& app, CommandContext& context);
+void AddCtlCommand(CLI::App& app, CommandContext& context);
 void AddCommCommand(CLI::App& app, CommandContext& context);
 void AddRecordsCommand(CLI::App& app,
                        CommandContext& context);  // in records_command.cc, by the data layer's owner

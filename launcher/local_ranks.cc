@@ -1,79 +1,19 @@
 #include "launcher/local_ranks.h"
 
-#include <fcntl.h>
 #include <signal.h>
-#include <string.h>
-#include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <optional>
 
-#include "absl/strings/escaping.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "comm/bootstrap.h"
 #include "launcher/core_binding.h"
-#include "launcher/parent_death.h"
-#include "launcher/rank.h"
+#include "launcher/rank_process.h"
 
 namespace lockstep::launcher {
 namespace {
-
-constexpr int kCannotStart = 127;  // as shells say it
-
-// What a child needs, made before the fork so that nothing is allocated between fork and exec.
-struct Command {
-  std::vector<std::string> strings;
-  std::vector<char*> pointers;
-  void Seal() {
-    for (std::string& text : strings) pointers.push_back(text.data());
-    pointers.push_back(nullptr);
-  }
-};
-
-// This process's environment without what an outer launcher said, and with who the rank is.
-Command RankEnvironment(int rank, int size, int meeting, const std::string& job) {
-  Command environment;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const bool of_a_launcher =
-        absl::StartsWith(*entry, "LOCKSTEP_") && !absl::StartsWith(*entry, "LOCKSTEP_FAULTS=");
-    if (!of_a_launcher) environment.strings.push_back(*entry);
-  }
-  for (const auto& [name, value] : {std::pair<const char*, std::string>{"LOCKSTEP_RANK", absl::StrCat(rank)},
-                                    {"LOCKSTEP_SIZE", absl::StrCat(size)},
-                                    {"LOCKSTEP_LOCAL_RANK", absl::StrCat(rank)},
-                                    {"LOCKSTEP_MEETING", absl::StrCat("fd:", meeting)},
-                                    {"LOCKSTEP_JOB", job},
-                                    {kLauncherPidVariable, absl::StrCat(getpid())}}) {
-    environment.strings.push_back(absl::StrCat(name, "=", value));
-  }
-  environment.Seal();
-  return environment;
-}
-
-std::string RandomName() {
-  unsigned char bytes[8];
-  if (getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes))
-    return absl::StrCat(getpid(), "-", absl::GetCurrentTimeNanos());
-  return absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(bytes), sizeof(bytes)));
-}
-
-// In the child. A process group of its own keeps the terminal's Ctrl-C from reaching it beside our forwarded
-// SIGINT.
-[[noreturn]] void BecomeRankProcess(const Command& arguments, const Command& environment,
-                                    const cpu_set_t* cores, const sigset_t& mask, pid_t launcher) {
-  setpgid(0, 0);
-  DieWithParent(launcher);
-  if (cores != nullptr) sched_setaffinity(0, sizeof(*cores), cores);
-  const int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (nothing >= 0) dup2(nothing, STDIN_FILENO);
-  sigprocmask(SIG_SETMASK, &mask, nullptr);
-  execve("/proc/self/exe", arguments.pointers.data(), environment.pointers.data());
-  _exit(kCannotStart);
-}
 
 class LocalRanks {
  public:
@@ -108,18 +48,15 @@ class LocalRanks {
     if (options_.bind_cores) {
       ASSIGN_OR_RETURN(cores, DistributeCores(options_.ranks));
     }
-    Command arguments{.strings = {"lockstep"}, .pointers = {}};
-    arguments.strings.insert(arguments.strings.end(), options_.arguments.begin(), options_.arguments.end());
-    arguments.Seal();
-    const std::string job = RandomName();
-    const pid_t self = getpid();
+    RankStart start;
+    start.arguments = options_.arguments;
+    start.size = options_.ranks;
+    start.meeting = meeting;
+    start.job = RandomJobName();
     for (int rank = 0; rank < options_.ranks; ++rank) {
-      const Command environment = RankEnvironment(rank, options_.ranks, meeting, job);
-      const pid_t pid = fork();
-      if (pid < 0) return absl::InternalError(ErrnoText(absl::StrCat("cannot start rank ", rank), errno));
-      if (pid == 0) {
-        BecomeRankProcess(arguments, environment, cores.empty() ? nullptr : &cores[rank], mask_before_, self);
-      }
+      start.rank = rank;
+      start.cores = cores.empty() ? nullptr : &cores[rank];
+      ASSIGN_OR_RETURN(const pid_t pid, StartRankProcess(start, mask_before_));
       ranks_.push_back({pid, true});
       ++alive_;
     }
@@ -160,8 +97,7 @@ class LocalRanks {
   }
 
   void OnEnd(int rank, int status) {
-    const bool killed = WIFSIGNALED(status);
-    const int code = killed ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    const int code = CodeOfEnd(status);
     if (code == 0) return;
     if (forwarded_ != 0 && code == 128 + forwarded_) {  // it did as it was told
       stopped_code_ = code;
@@ -169,11 +105,7 @@ class LocalRanks {
     }
     if (failed_code_.has_value()) return;
     failed_code_ = code;
-    const std::string how = killed ? absl::StrCat("was killed by signal ", WTERMSIG(status), " (",
-                                                  strsignal(WTERMSIG(status)), ")")
-                            : code == kCannotStart ? std::string("could not be started")
-                                                   : absl::StrCat("ended with exit code ", code);
-    options_.log->Error(absl::StrCat("rank ", rank, " (pid ", ranks_[rank].pid, ") ", how,
+    options_.log->Error(absl::StrCat("rank ", rank, " (pid ", ranks_[rank].pid, ") ", DescribeEnd(status),
                                      alive_ > 0 ? "; stopping the others" : ""));
     Signal(SIGTERM);
     kill_at_ = absl::Now() + options_.grace;

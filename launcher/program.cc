@@ -38,6 +38,7 @@ constexpr char kExamples[] =
 void AddCommands(CLI::App& app, CommandContext& context) {
   AddTrainCommand(app, context);
   AddLaunchCommand(app, context);
+  AddCtlCommand(app, context);
   AddCommCommand(app, context);
   AddRecordsCommand(app, context);
   AddCheckpointCommand(app, context);

@@ -42,7 +42,7 @@ bool SpeaksForMachine(const comm::World& world) {
 }
 
 absl::Status RankStatus(const absl::Status& status, const comm::World& world, CommandContext* context) {
-  if (status.ok() || world.size == 1) return status;
+  if (status.ok() || world.size == 1 || world.join) return status;  // of a newcomer nobody else knows
   const bool shared = NamesARank(status.message());
   if (!shared && TroubleOf(status) != Trouble::kConfig)
     return Annotate(status, absl::StrCat("rank ", world.rank));

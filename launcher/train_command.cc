@@ -1,5 +1,6 @@
 #include <signal.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <iostream>
 #include <memory>
@@ -13,6 +14,7 @@
 #include "launcher/command.h"
 #include "launcher/rank.h"
 #include "launcher/stop_signal.h"
+#include "launcher/supervisor_line.h"
 #include "runtime/core/fault_points.h"
 #include "runtime/core/log.h"
 #include "runtime/nn/models/builtin.h"
@@ -93,8 +95,9 @@ absl::Status Train(const TrainFlags& flags, const comm::World& world, CommandCon
   ASSIGN_OR_RETURN(train::TrainOptions options, MakeOptions(flags, world));
   const nn::ModelRegistry builtin = nn::BuiltinModels();
   options.models = context->models != nullptr ? context->models : &builtin;
+  std::atomic<int> shown_rank{world.size > 1 ? world.rank : -1};
   const std::unique_ptr<Logger> log =
-      MakeStderrLogger(world.size > 1 ? world.rank : -1, flags.verbose ? LogLevel::kDebug : LogLevel::kInfo);
+      MakeStderrLogger(&shown_rank, flags.verbose ? LogLevel::kDebug : LogLevel::kInfo);
   options.log = log.get();
   if (flags.dry_run) return DryRun(options);
   if (!world.warning.empty()) log->Warning(world.warning);
@@ -105,7 +108,14 @@ absl::Status Train(const TrainFlags& flags, const comm::World& world, CommandCon
   signal(SIGPIPE, SIG_IGN);  // a closed pipe behind standard output must not end hours of training
   signal(SIGXFSZ, SIG_IGN);  // nor a limit on file sizes, which is met like a full disk
   options.stop_signal = InstallStopSignals();
+  SupervisorLine supervisor(world.rank);
+  options.on_rank = [&](int rank) {
+    shown_rank = rank;
+    supervisor.SayMember();
+  };
+  if (supervisor.connected()) options.grow = [&](int ranks) { return supervisor.AskForRanks(ranks); };
   ASSIGN_OR_RETURN(const train::TrainResult result, train::RunTraining(options));
+  if (result.status == "left") supervisor.SayLeft();
   if (result.signal != 0) context->exit_code = ExitCodeOfSignal(result.signal);
   return absl::OkStatus();
 }

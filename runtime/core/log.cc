@@ -12,17 +12,22 @@ namespace {
 
 class StderrLogger final : public Logger {
  public:
-  StderrLogger(int rank, LogLevel least)
-      : rank_(rank), least_(least), logger_("lockstep", std::make_shared<spdlog::sinks::stderr_sink_mt>()) {
+  // `changing_rank` may be null.
+  StderrLogger(int rank, const std::atomic<int>* changing_rank, LogLevel least)
+      : own_rank_(rank),
+        rank_of_(changing_rank != nullptr ? changing_rank : &own_rank_),
+        least_(least),
+        logger_("lockstep", std::make_shared<spdlog::sinks::stderr_sink_mt>()) {
     logger_.set_pattern("%v");
     logger_.set_level(spdlog::level::debug);
     logger_.flush_on(spdlog::level::debug);
   }
 
   void Log(LogLevel level, absl::string_view line) override {
-    if (level < least_ || (rank_ > 0 && level <= LogLevel::kInfo && least_ > LogLevel::kDebug)) return;
-    const std::string prefix = rank_ >= 0 && (rank_ > 0 || level > LogLevel::kInfo)
-                                   ? absl::StrCat("[rank ", rank_, "] ")
+    const int rank = rank_of_->load(std::memory_order_relaxed);
+    if (level < least_ || (rank > 0 && level <= LogLevel::kInfo && least_ > LogLevel::kDebug)) return;
+    const std::string prefix = rank >= 0 && (rank > 0 || level > LogLevel::kInfo)
+                                   ? absl::StrCat("[rank ", rank, "] ")
                                    : std::string();
     const char* kind = level == LogLevel::kWarning ? "warning: " : level == LogLevel::kError ? "error: " : "";
     const std::string text = absl::StrCat(prefix, kind, line);
@@ -31,7 +36,8 @@ class StderrLogger final : public Logger {
   }
 
  private:
-  const int rank_;
+  const std::atomic<int> own_rank_;
+  const std::atomic<int>* const rank_of_;
   const LogLevel least_;
   spdlog::logger logger_;
 };
@@ -44,7 +50,11 @@ class NullLogger final : public Logger {
 }  // namespace
 
 std::unique_ptr<Logger> MakeStderrLogger(int rank, LogLevel least) {
-  return std::make_unique<StderrLogger>(rank, least);
+  return std::make_unique<StderrLogger>(rank, nullptr, least);
+}
+
+std::unique_ptr<Logger> MakeStderrLogger(const std::atomic<int>* rank, LogLevel least) {
+  return std::make_unique<StderrLogger>(-1, rank, least);
 }
 
 std::unique_ptr<Logger> MakeNullLogger() { return std::make_unique<NullLogger>(); }

@@ -3,6 +3,7 @@
 #ifndef LOCKSTEP_RUNTIME_CORE_LOG_H_
 #define LOCKSTEP_RUNTIME_CORE_LOG_H_
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -27,6 +28,9 @@ class Logger {
 // Writes to standard error as "[rank 3] warning: ..."; no prefix where `rank` is negative. Lines below
 // `least` are dropped, and so are a non-zero rank's informational lines: one rank speaks for all.
 std::unique_ptr<Logger> MakeStderrLogger(int rank, LogLevel least = LogLevel::kInfo);
+
+// The same for a process whose rank may change: `rank` is read at every line, and must outlive the logger.
+std::unique_ptr<Logger> MakeStderrLogger(const std::atomic<int>* rank, LogLevel least = LogLevel::kInfo);
 
 // Drops everything.
 std::unique_ptr<Logger> MakeNullLogger();

@@ -58,10 +58,11 @@ absl::StatusOr<std::string> BroadcastText(comm::Communicator& communicator, absl
   return bytes;
 }
 
-absl::Status BroadcastTensors(comm::Communicator& communicator, absl::Span<const NamedBuffer> tensors) {
+absl::Status BroadcastTensors(comm::Communicator& communicator, absl::Span<const NamedBuffer> tensors,
+                              int root) {
   for (const NamedBuffer& tensor : tensors) {
     const auto bytes = absl::MakeSpan(static_cast<uint8_t*>(tensor.data), tensor.size_bytes());
-    RETURN_IF_ERROR(communicator.Broadcast(comm::BufferOf(bytes), 0));
+    RETURN_IF_ERROR(communicator.Broadcast(comm::BufferOf(bytes), root));
   }
   return absl::OkStatus();
 }

@@ -20,8 +20,9 @@ absl::Status AgreeOnStatus(comm::Communicator& communicator, const absl::Status&
 // A collective: rank 0's text on every rank.
 absl::StatusOr<std::string> BroadcastText(comm::Communicator& communicator, absl::string_view text);
 
-// A collective: rank 0's bytes of each buffer, into every rank's buffer of the same place in the list.
-absl::Status BroadcastTensors(comm::Communicator& communicator, absl::Span<const NamedBuffer> tensors);
+// A collective: the root's bytes of each buffer, into every rank's buffer of the same place in the list.
+absl::Status BroadcastTensors(comm::Communicator& communicator, absl::Span<const NamedBuffer> tensors,
+                              int root = 0);
 
 }  // namespace lockstep::train
 

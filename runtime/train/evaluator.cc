@@ -1,8 +1,6 @@
 #include "runtime/train/evaluator.h"
 
-#include <atomic>
 #include <cmath>
-#include <mutex>
 #include <utility>
 
 namespace lockstep::train {
@@ -30,20 +28,24 @@ absl::StatusOr<graph::LaneResult> Evaluator::Run(const ModelState& state, Feed& 
   const size_t per_chunk = 2 + 2 * program_->metric_names().size();
   const int64_t chunks = feed.eval_chunks();
   std::vector<double> sums(per_chunk * chunks, 0.0);  // each chunk's place is filled by one rank
-  std::mutex mutex;
-  absl::Status failure;
-  std::atomic<bool> failed{false};
+  {
+    std::lock_guard lock(failure_mutex_);
+    failure_ = interruption_;
+    failed_ = !failure_.ok();
+    if (failed_) return failure_;
+  }
   // To ranks first, then to a rank's threads: ranks may have different numbers of threads.
   const int64_t rank = communicator_->rank(), ranks = communicator_->size();
   team_->Run([&](int thread) {
-    for (int64_t chunk = rank + ranks * thread; chunk < chunks && !failed; chunk += ranks * team_->size()) {
-      absl::Status status = RunChunk(chunk, thread, state, feed, &sums[per_chunk * chunk]);
-      if (status.ok()) continue;
-      std::lock_guard lock(mutex);
-      if (!failed.exchange(true)) failure = std::move(status);
+    for (int64_t chunk = rank + ranks * thread; chunk < chunks && !failed_; chunk += ranks * team_->size()) {
+      const absl::Status status = RunChunk(chunk, thread, state, feed, &sums[per_chunk * chunk]);
+      if (!status.ok()) Fail(status);
     }
   });
-  if (failed) {
+  if (failed_) {
+    std::unique_lock lock(failure_mutex_);
+    const absl::Status failure = failure_;
+    lock.unlock();
     communicator_->Abort(failure);
     return failure;
   }
@@ -64,6 +66,19 @@ absl::StatusOr<graph::LaneResult> Evaluator::Run(const ModelState& state, Feed& 
   return total;
 }
 
+void Evaluator::Fail(const absl::Status& status) {
+  std::lock_guard lock(failure_mutex_);
+  if (!failed_.exchange(true)) failure_ = status;
+}
+
+void Evaluator::Interrupt(const absl::Status& reason) {
+  {
+    std::lock_guard lock(failure_mutex_);
+    if (interruption_.ok()) interruption_ = reason;
+  }
+  Fail(reason);
+}
+
 absl::Status Evaluator::RunChunk(int64_t chunk, int thread, const ModelState& state, Feed& feed,
                                  double* sums) {
   LaneBatch batch;
@@ -75,6 +90,7 @@ absl::Status Evaluator::RunChunk(int64_t chunk, int thread, const ModelState& st
   args.states = state.states().data();
   args.context.positions = batch.positions;
   args.on_operator_done = &note_progress_;
+  args.cancelled = &failed_;
   graph::LaneResult result;
   RETURN_IF_ERROR(runners_[thread]->Run(args, &result));
   *sums++ = result.loss.sum;

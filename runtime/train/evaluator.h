@@ -2,8 +2,10 @@
 #ifndef LOCKSTEP_RUNTIME_TRAIN_EVALUATOR_H_
 #define LOCKSTEP_RUNTIME_TRAIN_EVALUATOR_H_
 
+#include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,9 +35,14 @@ class Evaluator {
   // chunks. Evaluates the moving average where the state has one, else the parameters.
   absl::StatusOr<graph::LaneResult> Run(const ModelState& state, Feed& feed);
 
+  // Ends the validation under way at its next operator, and every later one at once, with `reason` (not OK).
+  // From any thread.
+  void Interrupt(const absl::Status& reason);
+
   const graph::LaneProgram& program() const { return *program_; }
 
  private:
+  void Fail(const absl::Status& status);
   absl::Status RunChunk(int64_t chunk, int thread, const ModelState& state, Feed& feed, double* sums);
 
   const std::shared_ptr<const graph::LaneProgram> program_;
@@ -43,6 +50,11 @@ class Evaluator {
   const std::function<void()> note_progress_ = [this] { communicator_->NoteProgress(); };
   LaneTeam* const team_;
   std::vector<std::unique_ptr<graph::LaneRunner>> runners_;  // one a thread, made when first needed
+
+  std::atomic<bool> failed_{false};
+  std::mutex failure_mutex_;
+  absl::Status failure_;
+  absl::Status interruption_;  // for good
 };
 
 }  // namespace lockstep::train

@@ -175,15 +175,19 @@ absl::Status Feed::Start(const FeedOptions& options, const std::vector<std::stri
     }
     places_.push_back(static_cast<int>(found - known.begin()));
   }
-  leases_.clear();  // of an earlier start: they go back to the prefetcher that made them
+  Pause();
   leases_.resize(options.threads);
   eval_batches_.resize(options.threads);
-  data::PrefetcherOptions prefetcher;
-  prefetcher.depth_steps = std::max(1, options.read_ahead_steps);
-  prefetcher_ = std::make_unique<data::Prefetcher>(batcher_, prefetcher);
+  if (prefetcher_ == nullptr) {
+    data::PrefetcherOptions prefetcher;
+    prefetcher.depth_steps = std::max(1, options.read_ahead_steps);
+    prefetcher_ = std::make_unique<data::Prefetcher>(batcher_, prefetcher);
+  }
   prefetcher_->Start(first_step, options.owned.begin, options.owned.end);
   return absl::OkStatus();
 }
+
+void Feed::Pause() { leases_.clear(); }
 
 absl::Status Feed::Fetch(int64_t step, int lane, int micro, int thread, LaneBatch* out) {
   leases_[thread] = data::BatchLease();  // back to the prefetcher before the next one is taken

@@ -51,6 +51,9 @@ class Feed {
   // have.
   absl::Status Start(const FeedOptions& options, const std::vector<std::string>& inputs, int64_t first_step);
 
+  // Gives back what lane threads hold; no thread may be fetching. Start goes on, with other lanes or threads.
+  void Pause();
+
   // Micro-batch `micro` of `lane` in `step`, for lane thread `thread`, until that thread's next fetch.
   // Thread-safe.
   absl::Status Fetch(int64_t step, int lane, int micro, int thread, LaneBatch* out);

@@ -138,6 +138,16 @@ Integrity::Integrity(const IntegrityConfig& config, comm::Communicator* communic
 
 Integrity::~Integrity() = default;
 
+void Integrity::EnterGeneration(comm::Communicator* communicator, std::string events_path) {
+  communicator_ = communicator;
+  events_path_ = std::move(events_path);
+  agreed_step_ = -1;
+  divergence_ = Divergence();
+  replay_until_ = -1;
+  first_difference_ = -1;
+  different_lanes_.clear();
+}
+
 bool Integrity::enabled() const { return communicator_->size() > 1 && config_.every_steps() > 0; }
 
 bool Integrity::check_reductions() const { return communicator_->size() > 1 && config_.check_reductions(); }

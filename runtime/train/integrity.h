@@ -65,6 +65,10 @@ class Integrity {
             std::string events_path);
   ~Integrity();
 
+  // The membership has changed: from now on over `communicator`, with all states yet to be compared. What was
+  // known of a replay under way is forgotten, for it was of other ranks.
+  void EnterGeneration(comm::Communicator* communicator, std::string events_path);
+
   // A world of one has nobody to compare with.
   bool enabled() const;
   bool check_reductions() const;
@@ -100,10 +104,10 @@ class Integrity {
   void Record(const std::string& line, Logger* log);
 
   const IntegrityConfig config_;
-  comm::Communicator* const communicator_;
+  comm::Communicator* communicator_;
   const int lanes_;
   FileSystem* const fs_;
-  const std::string events_path_;
+  std::string events_path_;
 
   int64_t agreed_step_ = -1;
   int heals_ = 0;

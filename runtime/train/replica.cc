@@ -66,14 +66,21 @@ absl::StatusOr<Replica::Gradient> Replica::Step(const ModelState& state, uint64_
   const double start = MonotonicSeconds();
   reducer_->BeginStep();
   next_lane_ = owned_.begin;
-  failed_ = false;
-  failure_ = absl::OkStatus();
+  {
+    std::lock_guard lock(failure_mutex_);
+    failure_ = interruption_;
+    failed_ = !failure_.ok();
+    if (failed_) return failure_;
+  }
   team_->Run([&](int thread) { RunLanes(thread, state, dropout_key, fetch); });
   const double computed = MonotonicSeconds();
   if (failed_) {
-    communicator_->Abort(failure_);
+    std::unique_lock lock(failure_mutex_);
+    const absl::Status failure = failure_;
+    lock.unlock();
+    communicator_->Abort(failure);
     (void)reducer_->Finish();
-    return failure_;
+    return failure;
   }
   Gradient gradient;
   ASSIGN_OR_RETURN(gradient.values, reducer_->Finish());
@@ -161,6 +168,14 @@ void Replica::Fail(const absl::Status& status) {
   std::lock_guard lock(failure_mutex_);
   if (!failed_.exchange(true)) failure_ = status;
   reducer_->Cancel();
+}
+
+void Replica::Interrupt(const absl::Status& reason) {
+  {
+    std::lock_guard lock(failure_mutex_);
+    if (interruption_.ok()) interruption_ = reason;
+  }
+  Fail(reason);
 }
 
 absl::StatusOr<Replica::NonFinite> Replica::FindNonFinite(const ModelState& state, uint64_t dropout_key,

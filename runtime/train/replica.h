@@ -71,6 +71,10 @@ class Replica {
   absl::StatusOr<NonFinite> FindNonFinite(const ModelState& state, uint64_t dropout_key,
                                           const FetchBatch& fetch);
 
+  // Ends the step under way at its next operator, and every later one at once, with `reason` (not OK): the
+  // membership changes. From any thread.
+  void Interrupt(const absl::Status& reason);
+
   const graph::LaneProgram& program() const { return *program_; }
   comm::LaneRange owned() const { return owned_; }
   int gradient_buffers() const { return reducer_->slots(); }
@@ -103,6 +107,7 @@ class Replica {
   std::atomic<bool> failed_{false};
   std::mutex failure_mutex_;
   absl::Status failure_;
+  absl::Status interruption_;  // for good
 };
 
 }  // namespace lockstep::train

@@ -2,11 +2,13 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "runtime/core/clock.h"
@@ -91,6 +93,49 @@ absl::Status CutLines(FileSystem* fs, const std::string& path, int64_t step) {
   ASSIGN_OR_RETURN(auto file, fs->OpenForAppend(path));
   RETURN_IF_ERROR(file->Sync());
   return file->Close();
+}
+
+absl::StatusOr<LastLines> CutTail(FileSystem* fs, const std::string& path, int64_t step) {
+  RETURN_IF_ERROR(CutLines(fs, path, step));
+  LastLines last;
+  const auto contents = ReadWholeFile(fs, path);
+  if (absl::IsNotFound(contents.status())) return last;
+  RETURN_IF_ERROR(contents.status());
+  for (const absl::string_view line : absl::StrSplit(*contents, '\n', absl::SkipEmpty())) {
+    const std::optional<int64_t> found = StepOfLine(line);
+    if (!found) continue;
+    int64_t& newest = absl::StrContains(line, "\"eval\": {") ? last.eval : last.step;
+    newest = std::max(newest, *found);
+  }
+  return last;
+}
+
+absl::StatusOr<RunFolder> RunFolder::TakeOver(FileSystem* fs, const std::string& folder, Logger* logger,
+                                              absl::Duration wait) {
+  RunFolder run(fs, folder);
+  const Deadline deadline = Deadline::After(wait);
+  while (run.lock_ == nullptr && !deadline.Passed()) {
+    auto lock = fs->Lock(run.paths_.lock());
+    if (lock.ok()) {
+      run.lock_ = *std::move(lock);
+    } else if (!absl::IsAlreadyExists(lock.status())) {
+      return lock.status();
+    } else {
+      absl::SleepFor(kLockPoll);
+    }
+  }
+  if (run.lock_ != nullptr) {
+    const absl::Status named = NameHolder(fs, run.paths_.lock());
+    if (!named.ok()) logger->Warning(named.message());
+  } else {
+    logger->Warning(absl::StrCat("the lock of ", folder, " is still that of ",
+                                 HolderText(fs, run.paths_.lock()),
+                                 ", which was voted out of the run; going on without"));
+  }
+  const absl::Status cleaned = RemoveLeftovers(fs, run.paths_.checkpoints());
+  if (!cleaned.ok())
+    logger->Warning(absl::StrCat("leftovers of a half-written checkpoint stay: ", cleaned.message()));
+  return run;
 }
 
 absl::StatusOr<RunFolder> RunFolder::Open(FileSystem* fs, const std::string& folder, Logger* logger,

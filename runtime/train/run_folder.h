@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "runtime/core/file_system.h"
@@ -27,6 +28,14 @@ struct RunPaths {
   std::string trace() const { return JoinPath(folder, "trace.json"); }
   std::string checkpoints() const { return JoinPath(folder, "checkpoints"); }
   std::string events() const { return JoinPath(folder, "events"); }
+  std::string trace_of(int64_t generation) const {  // of a rank that took over from the first writer
+    return JoinPath(folder, absl::StrCat("trace-generation-", generation, ".json"));
+  }
+  std::string membership() const { return JoinPath(folder, "membership"); }  // comm/membership.h
+  std::string control() const { return JoinPath(folder, "control.sock"); }   // control_server.h
+  std::string supervisor() const {
+    return JoinPath(folder, ".supervisor");
+  }  // lock of `lockstep launch --elastic`
   std::string lock() const { return JoinPath(folder, ".lock"); }
 };
 
@@ -39,6 +48,12 @@ class RunFolder {
   // of a crashed save.
   static absl::StatusOr<RunFolder> Open(FileSystem* fs, const std::string& folder, Logger* logger,
                                         absl::Duration wait = absl::Seconds(15));
+
+  // The same for a rank that goes on in place of the one that held the folder. That one is dead, or was
+  // voted out: where its machine does not answer and so its lock stays, goes on without after `wait`, and says
+  // so. The membership is what counts then.
+  static absl::StatusOr<RunFolder> TakeOver(FileSystem* fs, const std::string& folder, Logger* logger,
+                                            absl::Duration wait = absl::Seconds(2));
 
   const RunPaths& paths() const { return paths_; }
 
@@ -59,6 +74,14 @@ class RunFolder {
   RunPaths paths_;
   std::unique_ptr<FileLock> lock_;
 };
+
+// What a file of lines ends with.
+struct LastLines {
+  int64_t step = 0;  // of the last step's line
+  int64_t eval = 0;  // of the last validation's
+};
+// CutLines, and what is then there. A missing file holds nothing.
+absl::StatusOr<LastLines> CutTail(FileSystem* fs, const std::string& path, int64_t step);
 
 // Cuts a file of lines {"step": N, ...} back: a line stays when it is whole and its N <= `step`. A missing
 // file is fine.

@@ -1,21 +1,13 @@
 #include "runtime/train/session.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <fstream>
-#include <set>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/strip.h"
 #include "comm/bootstrap.h"
-#include "comm/factory.h"
+#include "runtime/core/clock.h"
 #include "runtime/core/names.h"
-#include "runtime/core/thread.h"
 #include "runtime/nn/build_model.h"
 #include "runtime/train/agreement.h"
 #include "runtime/train/config.h"
@@ -24,29 +16,17 @@
 
 namespace lockstep::train {
 
-namespace {
-
-// Names this start of this machine; "" where the kernel does not say (then all ranks count as neighbours).
-// Not read through FileSystem: files of /proc have no size.
-std::string BootId() {
-  std::ifstream file("/proc/sys/kernel/random/boot_id");
-  std::string id;
-  std::getline(file, id);
-  return id;
-}
-
-}  // namespace
-
 Session::Session(const TrainOptions& options)
     : options_(options), config_(ResolveConfig(options.config)), log_(options.log) {
   recipe_text_ = RecipeText(config_);
   recipe_hash_ = RecipeHash(config_);
 }
 
-Session::~Session() = default;
+Session::~Session() { interruption_.Clear(); }  // its thread lives longer than what it would end
 
 absl::Status Session::Prepare() {
   RETURN_IF_ERROR(ValidateConfig(config_, options_.world->size));
+  if (options_.world->join) return PrepareToJoin();
   RETURN_IF_ERROR(Connect());
   RETURN_IF_ERROR(AgreeOnStatus(*communicator_, OpenFolder()));
   absl::Status ready = OpenData();
@@ -56,47 +36,40 @@ absl::Status Session::Prepare() {
   RETURN_IF_ERROR(AgreeOnStatus(*communicator_, CheckMemory()));
   RETURN_IF_ERROR(AgreeOnStatus(*communicator_, CheckPoison()));
   OpenMarks();
+  MakeState();
   RETURN_IF_ERROR(AgreeOnStatus(*communicator_, MakeReplica()));
   RETURN_IF_ERROR(Probe());
   RETURN_IF_ERROR(Resume());
+  RETURN_IF_ERROR(AgreeOnStatus(*communicator_, StartFeed()));
+  RETURN_IF_ERROR(BeginMembership());
   RETURN_IF_ERROR(AgreeOnStatus(*communicator_, OpenObservers()));
   RETURN_IF_ERROR(OpenCheckpoints());
+  EnterIntegrity();
   if (folder_) folder_->ForgetResult(log_);  // how an earlier start ended says nothing about this one
   prepared_ = true;
   return absl::OkStatus();
 }
 
-absl::Status Session::Connect() {
-  const CommConfig& config = config_.execution().comm();
-  const auto deadline = absl::Seconds(config.deadline_seconds());
-  // The meeting file of a start without PMIx lies in the run folder, so that must be there first.
-  if (!options_.out.empty()) {
-    absl::Status made = options_.file_system->CreateFolders(options_.out);
-    if (!made.ok()) return ConfigError(absl::StrCat("--out: ", made.message()));
-  }
-  ASSIGN_OR_RETURN(auto meeting, comm::Meet(*options_.world, {.folder = options_.out, .deadline = deadline}));
-  comm::CommunicatorOptions communicator;
-  communicator.backend = config.backend();
-  communicator.between = config.between();
-  communicator.algorithm = config.algorithm();
-  communicator.deadline = deadline;
-  communicator.connect_deadline = deadline;
-  communicator.interface = config.interface();
-  communicator.dump_folder = options_.out;
-  communicator.log = options_.log;
-  ASSIGN_OR_RETURN(communicator_, comm::MakeCommunicator(*meeting, communicator));
-
-  const std::string machine = BootId();
-  ASSIGN_OR_RETURN(const std::vector<std::string> ids, comm::AllGatherText(*communicator_, machine));
-  machines_ = static_cast<int>(std::set<std::string>(ids.begin(), ids.end()).size());
-  local_ranks_ = static_cast<int>(std::count(ids.begin(), ids.end(), machine));
-  return absl::OkStatus();
-}
-
-absl::Status Session::OpenFolder() {
-  if (communicator_->rank() != 0) return absl::OkStatus();
-  ASSIGN_OR_RETURN(folder_, RunFolder::Open(options_.file_system, options_.out, log_));
-  return absl::OkStatus();
+// Everything that can be done alone is done first, so that those who train wait for nothing.
+absl::Status Session::PrepareToJoin() {
+  const std::string why = WhyNotRecoverable();
+  if (!why.empty()) return ConfigError(absl::StrCat("LOCKSTEP_JOIN: nobody can join this run: ", why));
+  RETURN_IF_ERROR(OpenData());
+  RETURN_IF_ERROR(BuildPrograms());
+  MakeState();
+  LaneTeam team(1);
+  ASSIGN_OR_RETURN(probe_hash_, ProbeHash(train_program_, team, *state_));
+  point_.last_save = MonotonicSeconds();
+  OpenMarks();
+  (void)ReachFault(options_.faults, "join.ask");
+  ASSIGN_OR_RETURN(membership_,
+                   comm::Membership::Join(RunCredentials(), OptionsForMembership(), options_.stop_signal));
+  (void)ReachFault(options_.faults, "join.admitted");
+  prepared_ = true;
+  TakeoverReport report;
+  const absl::Status entered = EnterGeneration(&report);
+  if (entered.ok() || TroubleOf(entered) != Trouble::kPeer) return entered;
+  return Change(entered);
 }
 
 absl::Status Session::OpenData() {
@@ -138,97 +111,39 @@ absl::Status Session::AgreeOnRun() {
                      absl::StrJoin(RecipeDiff(FlattenText(recipes[0]), FlattenText(recipes[rank])), "\n  "),
                      "\nStart every rank with the same file and the same --set"));
   }
+  return comm::CheckAgreement(*communicator_, RunCredentials());
+}
+
+// In the order in which a difference is worth naming.
+comm::Credentials Session::RunCredentials() const {
   const DataFacts& facts = feed_->facts();
-  // Of `execution`, what cuts the collectives: they must be the same on all ranks.
-  const CommConfig& comm = config_.execution().comm();
-  const IntegrityConfig& integrity = config_.execution().integrity();
-  return comm::CheckAgreement(
-      *communicator_,
-      {{"recipe", recipe_hash_},
-       {"execution.comm.bucket_kib", absl::StrCat(comm.bucket_kib())},
-       {"execution.comm.algorithm", comm.algorithm()},
-       {"execution.integrity",
-        absl::StrCat(integrity.every_steps(), " ", integrity.check_reductions(), " ", integrity.max_heals())},
-       {"training data", facts.fingerprint},
-       {"validation data", facts.eval_fingerprint},
-       {"--steps", absl::StrCat(plan_.stop)},
-       {"--ledger", absl::StrCat(options_.ledger)},
-       {"--out", options_.out}});
+  const ExecutionConfig& execution = config_.execution();
+  const IntegrityConfig& integrity = execution.integrity();
+  comm::Credentials fields = {
+      {"build", options_.build_id},
+      {"recipe", recipe_hash_},
+      // Of `execution`, what cuts the collectives and what ranks do together.
+      {"execution.comm.bucket_kib", absl::StrCat(execution.comm().bucket_kib())},
+      {"execution.comm.algorithm", execution.comm().algorithm()},
+      {"execution.recovery", ExecutionConfig::Recovery_Name(execution.recovery())},
+      {"execution.integrity",
+       absl::StrCat(integrity.every_steps(), " ", integrity.check_reductions(), " ", integrity.max_heals())},
+      {"training data", facts.fingerprint},
+      {"validation data", facts.eval_fingerprint},
+      {"--steps", absl::StrCat(plan_.stop)},
+      {"--ledger", absl::StrCat(options_.ledger)},
+      {"--out", options_.out}};
+  if (!probe_hash_.empty()) fields.push_back({"probe", probe_hash_});
+  return fields;
 }
 
-int Session::ChooseThreads() const {
-  const comm::World& world = *options_.world;
-  const int owned = comm::LanesOfRank(world.rank, world.size, config_.lanes()).size();
-  int threads = config_.execution().threads();
-  if (threads == 0) {
-    const int cores = AvailableCores();
-    // A rank that was not bound shares the machine with its neighbours; one that was has its cores for
-    // itself.
-    const bool bound = cores < static_cast<int>(std::thread::hardware_concurrency());
-    threads = bound ? cores : std::max(1, cores / local_ranks_);
-  }
-  return std::min(threads, owned);
-}
-
-absl::Status Session::CheckMemory() const {
-  const double copies = 1.0 + MomentNames(config_.optimizer()).size() + config_.has_ema();
-  const double flat_bytes =
-      static_cast<double>(train_program_->parameter_layout().total_elements) * sizeof(float);
-  const int threads = ChooseThreads();
-  const int slots =
-      PlannedSlots(comm::LanesOfRank(communicator_->rank(), communicator_->size(), config_.lanes()),
-                   config_.lanes(), threads);
-  const double activations = static_cast<double>(train_program_->arena_bytes()) * threads;
-  // With error feedback: a memory on every rank, and on rank 0 all of them twice while it saves.
-  const bool remembers = config_.compression().has_power_sgd() || config_.compression().has_top_k();
-  const double saved_memories = communicator_->rank() == 0 ? 2.0 * communicator_->size() : 0.0;
-  const double memories = remembers ? flat_bytes : 0;
-  const double needed = flat_bytes * (copies + slots) + activations + memories;
-  const double machine =
-      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
-  if (needed * local_ranks_ + memories * saved_memories <= machine) return absl::OkStatus();
-  constexpr double kGib = 1 << 30;
-  const std::string error_feedback =
-      remembers ? absl::StrFormat(", %.1f for what compression leaves unsent, and %.1f to save that",
-                                  memories / kGib, memories * saved_memories / kGib)
-                : "";
-  return ConfigError(
-      absl::StrFormat("this run needs %.1f GiB a rank (%.1f for parameters and optimizer, %.1f for %d "
-                      "gradient buffers, %.1f for the "
-                      "activations of %d threads%s), %d ranks share this machine, and it has %.1f GiB; lower "
-                      "global_batch, raise "
-                      "accumulate or lanes, use fewer ranks or threads, or a smaller model",
-                      needed / kGib, flat_bytes * copies / kGib, flat_bytes * slots / kGib, slots,
-                      activations / kGib, threads, error_feedback, local_ranks_, machine / kGib));
-}
-
-absl::Status Session::MakeReplica() {
-  team_ = std::make_unique<LaneTeam>(ChooseThreads());
+void Session::MakeState() {
   state_ =
       std::make_unique<ModelState>(train_program_->parameter_layout_ptr(), train_program_->state_layout(),
                                    MomentNames(config_.optimizer()), config_.has_ema());
   state_->Initialize(config_.seed());
-  ReplicaOptions replica;
-  replica.lanes = config_.lanes();
-  replica.accumulate = config_.accumulate();
-  replica.reproducible = config_.reduction() == REPRODUCIBLE;
-  replica.bucket_bytes = int64_t{1024} * config_.execution().comm().bucket_kib();
-  replica.wire = WireOf(config_.compression());
-  ASSIGN_OR_RETURN(compressor_,
-                   MakeCompressor(config_.compression(), train_program_->parameter_layout(),
-                                  static_cast<int64_t>(train_program_->state_layout().total_elements),
-                                  config_.seed(), *communicator_));
-  replica.compressor = compressor_.get();
-  replica.marks = marks_.get();
-  replica.faults = options_.faults;
-  ASSIGN_OR_RETURN(replica_, Replica::Create(train_program_, communicator_.get(), team_.get(), replica));
   optimizer_ = std::make_unique<Optimizer>(config_.optimizer(), config_.has_ema() ? &config_.ema() : nullptr,
                                            state_->layout());
-  optimizer_->KeepChecksum(communicator_->size() > 1 && config_.execution().integrity().check_reductions());
-  if (config_.has_eval()) {
-    evaluator_ = std::make_unique<Evaluator>(eval_program_, communicator_.get(), team_.get());
-  }
-  return absl::OkStatus();
 }
 
 absl::Status Session::Probe() {
@@ -242,36 +157,41 @@ absl::Status Session::Probe() {
                   "library?), so their replicas would drift apart");
 }
 
-BannerFacts Session::FactsForBanner() const {
-  BannerFacts facts;
-  facts.ranks = communicator_->size();
-  facts.machines = machines_;
-  facts.transport = communicator_->backend();
-  facts.lanes = config_.lanes();
-  facts.global_batch = config_.global_batch();
-  facts.accumulate = config_.accumulate();
-  facts.threads = team_->size();
-  facts.threads_set = config_.execution().threads() > 0;
-  facts.cores = AvailableCores();
-  facts.machine_cores = static_cast<int>(std::thread::hardware_concurrency());
-  facts.local_ranks = local_ranks_;
-  facts.launcher = options_.world->launcher;
-  return facts;
+std::string Session::WhyNotRecoverable() const {
+  const CompressionConfig& compression = config_.compression();
+  if (config_.execution().comm().backend() == "mpi") {
+    return "execution.comm.backend: mpi, and MPI does not survive the death of a rank";
+  }
+  if (compression.has_power_sgd() || compression.has_top_k()) {
+    return "compression keeps what it left unsent on each rank, and that dies with the rank";
+  }
+  return "";
 }
 
-Manifest Session::ManifestTemplate() const {
-  Manifest manifest;
-  manifest.seed = config_.seed();
-  manifest.dataset_fingerprint = feed_->facts().fingerprint;
-  manifest.validation_fingerprint = feed_->facts().eval_fingerprint;
-  manifest.recipe_sha256 = recipe_hash_;
-  manifest.recipe_text = recipe_text_;
-  manifest.probe_sha256 = probe_hash_;
-  manifest.world_size = communicator_->size();
-  manifest.generation = static_cast<int64_t>(communicator_->generation());
-  manifest.build_id = options_.build_id;
-  manifest.train_seconds = earlier_seconds_;
-  return manifest;
+comm::MembershipOptions Session::OptionsForMembership() const {
+  comm::MembershipOptions options;
+  options.folder = RunPaths(options_.out).membership();
+  options.most = config_.lanes();
+  options.log = log_;
+  return options;
+}
+
+absl::Status Session::BeginMembership() {
+  const auto recovery = config_.execution().recovery();
+  if (recovery == ExecutionConfig::OFF) return absl::OkStatus();
+  if (recovery == ExecutionConfig::AUTO && !options_.world->elastic) return absl::OkStatus();
+  const std::string why = WhyNotRecoverable();
+  if (!why.empty()) {
+    log_->Warning(absl::StrCat("no recovery in place (", why,
+                               "): when a rank dies, all end with exit code 4, ",
+                               "and a new start resumes from the newest checkpoint"));
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(membership_,
+                   comm::Membership::Begin(*communicator_, RunCredentials(), OptionsForMembership()));
+  WatchMembership();
+  if (options_.on_rank) options_.on_rank(communicator_->rank());
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> Session::Describe() {

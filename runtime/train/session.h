@@ -1,5 +1,15 @@
-// The setting up of a run on one rank, in the order in which things depend on each other. RunTraining
-// (trainer.h) is its only user; it is a class of its own so that each stage fits a screen.
+// A run on one rank, from its setting up to its result. RunTraining (trainer.h) is its only user.
+//
+// Some of its parts are made once: configuration, data, programs, the state of the model, the optimizer. The
+// others belong to a generation, and a change of membership makes them anew: the communicator, what computes
+// and reduces (team, replica, evaluator), and on rank 0 what writes. One file for each concern:
+//   session.cc             what is made once
+//   session_generation.cc  what belongs to a generation
+//   session_resume.cc      from a checkpoint
+//   session_writers.cc     the folder and observers of the rank that writes
+//   session_checkpoints.cc what writes checkpoints
+//   session_heal.cc        work that killed its rank, and going back when states differ
+//   session_run.cc         training, the result, and going on with other members
 #ifndef LOCKSTEP_RUNTIME_TRAIN_SESSION_H_
 #define LOCKSTEP_RUNTIME_TRAIN_SESSION_H_
 
@@ -9,12 +19,17 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "comm/membership.h"
+#include "runtime/train/audience.h"
 #include "runtime/train/banner.h"
 #include "runtime/train/checkpoint_writer.h"
 #include "runtime/train/compression/compressor.h"
+#include "runtime/train/control_desk.h"
+#include "runtime/train/control_server.h"
 #include "runtime/train/evaluator.h"
 #include "runtime/train/feed.h"
 #include "runtime/train/integrity.h"
+#include "runtime/train/interruption.h"
 #include "runtime/train/lane_team.h"
 #include "runtime/train/model_state.h"
 #include "runtime/train/observer.h"
@@ -22,9 +37,12 @@
 #include "runtime/train/replica.h"
 #include "runtime/train/result.h"
 #include "runtime/train/run_folder.h"
+#include "runtime/train/run_point.h"
+#include "runtime/train/takeover.h"
 #include "runtime/train/trace.h"
 #include "runtime/train/train_loop.h"
 #include "runtime/train/trainer.h"
+#include "runtime/train/work_marks.h"
 
 namespace lockstep::train {
 
@@ -45,29 +63,70 @@ class Session {
   absl::StatusOr<std::string> Describe();
 
  private:
-  absl::Status OpenData();           // feed_
-  absl::Status BuildPrograms();      // programs
-  absl::Status Connect();            // communicator_, who shares this machine
-  absl::Status OpenFolder();         // folder_ on rank 0
-  absl::Status AgreeOnRun();         // same build, recipe and data on every rank
+  // session.cc
+  absl::Status PrepareToJoin();  // of a newcomer to a run that others train
+  absl::Status OpenData();       // feed_
+  absl::Status BuildPrograms();  // programs
+  absl::Status AgreeOnRun();     // same build, recipe and data on every rank
+  void MakeState();              // state_, optimizer_
+  absl::Status Probe();          // same bits on every rank
+  comm::Credentials RunCredentials() const;
+  std::string WhyNotRecoverable() const;  // "": survivors can go on after a death
+  absl::Status BeginMembership();         // membership_, where it can be of use
+  comm::MembershipOptions OptionsForMembership() const;
+
+  // session_generation.cc
+  absl::Status Connect();  // communicator_ of the first generation
+  absl::Status MakeTransport(comm::Meeting& meeting, absl::Duration connect_deadline);
+  absl::Status LookAround();         // who shares this machine
   absl::Status CheckMemory() const;  // what MakeReplica will allocate fits this machine
-  absl::Status CheckPoison();        // on rank 0: no work kills again whoever takes it on
-  void OpenMarks();                  // marks_
-  absl::Status MakeReplica();        // team_, state_, replica_, ...
-  absl::Status Probe();              // same bits on every rank
-  absl::Status Resume();             // state_ and counters_ from a checkpoint, if there is one
+  absl::Status MakeReplica();        // team_, replica_, ...
+  absl::Status StartFeed();
+  void WatchMembership();
+  void DropGeneration();
+  void NoteWriter();
+  absl::Status EnterGeneration(TakeoverReport* report);  // all parts of the one that the membership is in
+  int ChooseThreads() const;
+  BannerFacts FactsForBanner() const;
+
+  // session_resume.cc
+  absl::Status Resume();  // state_ and point_ from a checkpoint, if there is one
   absl::Status CheckLineage(const Manifest& manifest) const;
   absl::StatusOr<std::optional<LoadedCheckpoint>> ChooseCheckpoint() const;
-  absl::Status OpenObservers();    // on rank 0
-  absl::Status OpenCheckpoints();  // checkpoints_, on the ranks that write
-  absl::Status GoBack();           // after a divergence: to the newest checkpoint, which all agreed on
-  absl::StatusOr<FoundCheckpoint> FindAgreedCheckpoint() const;
-  BannerFacts FactsForBanner() const;
-  int ChooseThreads() const;
+
+  // session_writers.cc
+  absl::Status OpenFolder();     // folder_ on rank 0
+  absl::Status OpenObservers();  // on rank 0
+  absl::Status MakeAudience(Told metrics_hold, Told ledger_holds, int64_t events_from);
+  absl::Status TakeWritersOver();  // on a rank 0 that was not
+  void ReplaceLostCheckpoint();
+  absl::Status CarryWritersOn();
+  void CloseObservers();
+  void CloseWriters();
+  void ServeControl();
+  void ShowMembers();
   Manifest ManifestTemplate() const;
+
+  // session_checkpoints.cc
+  absl::Status OpenCheckpoints();  // checkpoints_, on the ranks that write. Collective
+  void CloseCheckpoints();
+
+  // session_heal.cc
+  absl::Status CheckPoison();  // on rank 0: no work kills again whoever takes it on
+  void OpenMarks();            // marks_
+  absl::Status GoBack();       // after a divergence: to the newest checkpoint, which all agreed on
+  absl::StatusOr<FoundCheckpoint> FindAgreedCheckpoint() const;
+  void EnterIntegrity();  // integrity_, over this generation
+
+  // session_run.cc
   LoopParts PartsForLoop();
-  absl::StatusOr<TrainResult> Finish(const LoopResult& loop);
+  absl::StatusOr<TrainResult> RunGeneration(LoopEnd* end);
+  absl::Status Change(absl::Status failure);
+  void SayWhatChanged(const TakeoverReport& report, double seconds, LogLevel level);
+  absl::StatusOr<TrainResult> Finish();
+  absl::Status WriteOwnResult(const TrainResult& result);
   RunResult ResultSoFar() const;
+  int64_t generation() const;
 
   const TrainOptions& options_;
   RunConfig config_;  // resolved
@@ -78,30 +137,35 @@ class Session {
   std::unique_ptr<Feed> feed_;
   std::shared_ptr<const graph::LaneProgram> train_program_, eval_program_;
   LoopPlan plan_;
-
-  std::unique_ptr<comm::Communicator> communicator_;
-  int machines_ = 1, local_ranks_ = 1;
-  std::optional<RunFolder> folder_;
-  std::unique_ptr<LaneTeam> team_;
   std::unique_ptr<ModelState> state_;
-  std::unique_ptr<Compressor> compressor_;  // null: gradients travel as they are, or as 16 bits
-  std::unique_ptr<Replica> replica_;
-  std::unique_ptr<Evaluator> evaluator_;
   std::unique_ptr<Optimizer> optimizer_;
   bool prepared_ = false;  // the run has begun: result.json is its own to write
-  RunCounters counters_;
-  double earlier_seconds_ = 0;  // trained before this process
-  double last_loss_ = 0;        // as the checkpoint had it
-  StateHashes hashes_;          // of the newest checkpoint
+  bool left_ = false;      // this rank went, as was planned
+  RunPoint point_;
+  StateHashes hashes_;  // of the newest checkpoint
   bool going_back_ = false;
   int64_t began_at_ = -1;   // step of the checkpoint that this process began from; -1: from none
   std::string began_from_;  // its path, on rank 0
+  std::unique_ptr<Integrity> integrity_;
+  Interruption interruption_;
+  std::unique_ptr<comm::Membership> membership_;  // null: the first generation is the only one
 
-  std::vector<std::unique_ptr<Observer>> observers_;
+  // Of the generation.
+  std::unique_ptr<comm::Communicator> communicator_;
+  int machines_ = 1, local_ranks_ = 1;
+  std::unique_ptr<LaneTeam> team_;
+  std::unique_ptr<Compressor> compressor_;  // null: gradients travel as they are, or as 16 bits
+  std::unique_ptr<Replica> replica_;
+  std::unique_ptr<Evaluator> evaluator_;
+
+  // Of rank 0; kept while it stays rank 0.
+  std::optional<RunFolder> folder_;
   std::unique_ptr<Logger> logger_beside_;
+  std::unique_ptr<Audience> audience_;
+  ControlDesk* desk_ = nullptr;  // one of the audience
   std::unique_ptr<Trace> trace_;
   std::unique_ptr<CheckpointWriter> checkpoints_;
-  std::unique_ptr<Integrity> integrity_;
+  std::unique_ptr<ControlServer> control_;  // null: nobody can ask
 };
 
 }  // namespace lockstep::train

@@ -33,15 +33,21 @@ absl::Status Session::OpenCheckpoints() {
     }
   };
   if (rank == 0) {
-    writer.before_commit = [this](int64_t) {
-      absl::Status status;
-      for (const auto& observer : observers_) status.Update(observer->Sync());
-      return status;
+    writer.before_commit = [this](int64_t) -> absl::Status {
+      RETURN_IF_ERROR(audience_->Sync());
+      (void)ReachFault(options_.faults, "save.commit");
+      return membership_ != nullptr ? membership_->CheckCurrent() : absl::OkStatus();
     };
     if (writer.team.shards > 1) log_->Info(absl::StrCat(writer.team.shards, " ranks write checkpoints"));
   }
   checkpoints_ = std::make_unique<CheckpointWriter>(std::move(writer));
   return absl::OkStatus();
+}
+
+// A save under way that some of its writers will not finish ends here, and is due again.
+void Session::CloseCheckpoints() {
+  if (checkpoints_ != nullptr) checkpoints_->Abandon();
+  checkpoints_.reset();
 }
 
 }  // namespace lockstep::train

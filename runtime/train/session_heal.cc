@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "runtime/train/agreement.h"
@@ -43,7 +44,7 @@ void Session::OpenMarks() {
   absl::Status status = options_.file_system->CreateFolders(paths.attempts());
   if (status.ok()) {
     auto marks = WorkMarks::Create(
-        JoinPath(paths.attempts(), absl::StrCat("rank-", communicator_->rank(), "-", getpid())));
+        JoinPath(paths.attempts(), absl::StrCat("rank-", options_.world->rank, "-", getpid())));
     status = marks.status();
     if (marks.ok()) marks_ = *std::move(marks);
   }
@@ -61,28 +62,59 @@ absl::StatusOr<FoundCheckpoint> Session::FindAgreedCheckpoint() const {
   return found;
 }
 
+void Session::EnterIntegrity() {
+  const std::string events = folder_ ? folder_->paths().integrity() : std::string();
+  if (integrity_ == nullptr) {
+    integrity_ = std::make_unique<Integrity>(config_.execution().integrity(), communicator_.get(),
+                                             config_.lanes(), options_.file_system, events);
+  } else {
+    integrity_->EnterGeneration(communicator_.get(), events);
+  }
+}
+
 absl::Status Session::GoBack() {
   RETURN_IF_ERROR(integrity_->BeginReplay());
   going_back_ = true;
+  // Until all of it is done, this rank has no state that counts.
+  point_.stage = Stage::kNothing;
+  point_.last = StepMetrics();
+  point_.eval = EvalMetrics();
+  point_.eval.step = -1;
+  point_.loss = 0;
+  point_.signal = 0;
+  point_.new_best = false;
+  point_.saved_step = point_.lost_step = -1;
   // What writes to the run folder ends first; a save under way is of an agreed state and is waited for.
   checkpoints_.reset();
-  log_ = options_.log;
-  logger_beside_.reset();
-  observers_.clear();
+  CloseObservers();
   // Memory that failed is not used again.
+  interruption_.Cover(nullptr, nullptr);
+  if (feed_ != nullptr) feed_->Pause();
   replica_.reset();
   compressor_.reset();
   evaluator_.reset();
   optimizer_.reset();
   state_.reset();
   team_.reset();
-  counters_ = RunCounters();
-  last_loss_ = 0;
+  const RunCounters diverged_at = std::exchange(point_.counters, RunCounters());
   hashes_ = StateHashes();
-  RETURN_IF_ERROR(AgreeOnStatus(*communicator_, MakeReplica()));
-  RETURN_IF_ERROR(Resume());
-  RETURN_IF_ERROR(AgreeOnStatus(*communicator_, OpenObservers()));
-  return OpenCheckpoints();
+  MakeState();
+  absl::Status status = AgreeOnStatus(*communicator_, MakeReplica());
+  if (status.ok()) interruption_.Cover(replica_.get(), evaluator_.get());
+  if (status.ok()) status = Resume();
+  if (status.ok()) status = AgreeOnStatus(*communicator_, StartFeed());
+  if (status.ok()) status = AgreeOnStatus(*communicator_, OpenObservers());
+  if (status.ok()) status = OpenCheckpoints();
+  going_back_ = false;
+  if (status.ok()) {
+    point_.diverged = false;
+    return status;
+  }
+  // A death in the middle of it: whoever goes on begins it again.
+  point_.stage = Stage::kNothing;
+  point_.diverged = true;
+  point_.counters = diverged_at;
+  return status;
 }
 
 }  // namespace lockstep::train

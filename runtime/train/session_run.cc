@@ -1,11 +1,10 @@
-// The rest of Session: resuming, observing, training, and how a run ends.
+// Training, going on with other members after a failure or a change, and how a run ends.
 
 #include <signal.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -13,192 +12,12 @@
 #include "comm/bootstrap.h"
 #include "runtime/core/clock.h"
 #include "runtime/train/agreement.h"
-#include "runtime/train/checkpoint_folder.h"
-#include "runtime/train/compression/compression_state.h"
-#include "runtime/train/config.h"
-#include "runtime/train/event_log.h"
-#include "runtime/train/ledger.h"
-#include "runtime/train/metrics_log.h"
-#include "runtime/train/progress.h"
-#include "runtime/train/recipe_diff.h"
 #include "runtime/train/session.h"
-#include "runtime/train/terminal.h"
 
 namespace lockstep::train {
-namespace {
 
-// What rank 0 tells the others of the checkpoint that it loaded.
-std::string Pack(const RunCounters& counters, double loss, const StateHashes& hashes) {
-  return absl::StrCat(absl::StrJoin({counters.step, counters.skipped_steps, counters.best_step}, " "), " ",
-                      absl::StrFormat("%a %a", counters.best_metric, loss), " ", hashes.weights_sha256, " ",
-                      hashes.state_sha256, " ", counters.guard.ToText());
-}
-
-bool Unpack(const std::string& text, RunCounters* counters, double* loss, StateHashes* hashes) {
-  const std::vector<std::string> words = absl::StrSplit(text, ' ');
-  if (words.size() != 8 || !GuardState::FromText(words[7], &counters->guard)) return false;
-  counters->best_metric = std::strtod(words[3].c_str(), nullptr);
-  *loss = std::strtod(words[4].c_str(), nullptr);
-  *hashes = {words[5], words[6]};
-  return absl::SimpleAtoi(words[0], &counters->step) &&
-         absl::SimpleAtoi(words[1], &counters->skipped_steps) &&
-         absl::SimpleAtoi(words[2], &counters->best_step);
-}
-
-}  // namespace
-
-absl::StatusOr<std::optional<LoadedCheckpoint>> Session::ChooseCheckpoint() const {
-  FileSystem* fs = options_.file_system;
-  if (!going_back_ && options_.resume == ResumeMode::kNever) {
-    ASSIGN_OR_RETURN(const auto steps, ListCheckpoints(fs, folder_->paths().checkpoints()));
-    if (steps.empty()) return std::nullopt;
-    return ConfigError(absl::StrCat("--resume never: ", options_.out,
-                                    " holds checkpoints, the newest of step ", steps.back(),
-                                    "; choose another --out, or --resume auto to go on"));
-  }
-  const bool named = !going_back_ && options_.resume == ResumeMode::kPath;
-  ASSIGN_OR_RETURN(FoundCheckpoint found, going_back_ ? FindAgreedCheckpoint()
-                                          : named     ? ResolveCheckpoint(fs, options_.resume_path)
-                                                      : FindCheckpoint(fs, options_.out));
-  for (const RejectedCheckpoint& rejected : found.rejected) {
-    log_->Warning(absl::StrCat("passing over ", rejected.path, ": ", rejected.reason));
-  }
-  if (named && !found.checkpoint) {
-    return CheckpointError(absl::StrCat("--resume ", options_.resume_path, ": no complete checkpoint there"));
-  }
-  return std::move(found.checkpoint);
-}
-
-absl::Status Session::CheckLineage(const Manifest& manifest) const {
-  std::vector<std::string> differences;
-  if (manifest.recipe_sha256 != recipe_hash_) {
-    differences = RecipeDiff(FlattenText(manifest.recipe_text), FlattenText(recipe_text_));
-    if (differences.empty()) differences.push_back("the recipe's text (written by another version)");
-  }
-  if (manifest.dataset_fingerprint != feed_->facts().fingerprint) {
-    differences.push_back(absl::StrCat("the training data: ", manifest.dataset_fingerprint, " -> ",
-                                       feed_->facts().fingerprint));
-  }
-  if (manifest.validation_fingerprint != feed_->facts().eval_fingerprint) {
-    const auto shown = [](const std::string& text) { return text.empty() ? "(none)" : text; };
-    differences.push_back(absl::StrCat("the validation data: ", shown(manifest.validation_fingerprint),
-                                       " -> ", shown(feed_->facts().eval_fingerprint)));
-  }
-  if (differences.empty() && manifest.probe_sha256 != probe_hash_) {
-    differences.push_back(
-        absl::StrCat("the bits of one lane step (processor, instruction set or library): probe ",
-                     manifest.probe_sha256.substr(0, 12), " -> ", probe_hash_.substr(0, 12), ", build ",
-                     manifest.build_id, " -> ", options_.build_id));
-  }
-  if (differences.empty()) return absl::OkStatus();
-  const std::string list = absl::StrJoin(differences, "\n  ");
-  if (options_.fork) {
-    log_->Warning(
-        absl::StrCat("--fork: a new lineage from step ", manifest.step, "; what differs:\n  ", list));
-    return absl::OkStatus();
-  }
-  return CheckpointError(
-      absl::StrCat("the checkpoint of step ", manifest.step, " is of another run; what differs:\n  ", list,
-                   "\nUndo that, choose another --out, or say --fork to go on as a new lineage"));
-}
-
-absl::Status Session::Resume() {
-  absl::Status status;
-  std::optional<LoadedCheckpoint> checkpoint;  // on rank 0
-  if (communicator_->rank() == 0) {
-    status = [&]() -> absl::Status {
-      ASSIGN_OR_RETURN(checkpoint, ChooseCheckpoint());
-      if (checkpoint) {
-        const Manifest& manifest = checkpoint->manifest();
-        RETURN_IF_ERROR(CheckLineage(manifest));
-        RETURN_IF_ERROR(state_->Load(*checkpoint));
-        counters_ = RunCounters::FromManifest(manifest);
-        earlier_seconds_ = manifest.train_seconds;
-        hashes_ = {manifest.weights_sha256, manifest.state_sha256};
-        const auto loss = manifest.metrics.find("loss");
-        if (loss != manifest.metrics.end()) last_loss_ = loss->second;
-        if (!going_back_) {
-          began_at_ = counters_.step;
-          began_from_ = checkpoint->path();
-        }
-        log_->Info(absl::StrCat("resuming after step ", counters_.step, " from ", checkpoint->path()));
-      } else if (!config_.init_from().empty()) {
-        ASSIGN_OR_RETURN(const std::string path,
-                         LocateConfigPath(config_.init_from(), options_.config_path, options_.file_system));
-        std::string summary;
-        RETURN_IF_ERROR(state_->InitializeFrom(options_.file_system, path, &summary));
-        log_->Info(summary);
-      }
-      RETURN_IF_ERROR(folder_->CutBack(counters_.step, log_));
-      return folder_->WriteConfig(ConfigText(config_));
-    }();
-  }
-  RETURN_IF_ERROR(AgreeOnStatus(*communicator_, status));
-  ASSIGN_OR_RETURN(const std::string packed,
-                   BroadcastText(*communicator_, Pack(counters_, last_loss_, hashes_)));
-  if (!Unpack(packed, &counters_, &last_loss_, &hashes_))
-    return absl::InternalError("rank 0 sent no counters");
-  if (counters_.step > plan_.stop) {
-    return ConfigError(
-        absl::StrCat("--steps ", plan_.stop, ": this run is at step ", counters_.step,
-                     " already; choose another --out, or --resume the checkpoint of an earlier step"));
-  }
-  RETURN_IF_ERROR(BroadcastTensors(*communicator_, state_->Buffers()));
-  if (compressor_ != nullptr) {
-    RETURN_IF_ERROR(
-        RestoreCompressionState(*communicator_, checkpoint ? &*checkpoint : nullptr, *compressor_, log_));
-  }
-  checkpoint.reset();
-
-  FeedOptions feed;
-  feed.threads = team_->size();
-  feed.read_ahead_steps = config_.execution().read_ahead_steps();
-  feed.owned = replica_->owned();
-  std::vector<std::string> inputs;
-  for (const graph::Input& input : train_program_->inputs()) inputs.push_back(input.name);
-  return AgreeOnStatus(*communicator_, feed_->Start(feed, inputs, counters_.step));
-}
-
-absl::Status Session::OpenObservers() {
-  if (communicator_->rank() != 0) return absl::OkStatus();
-  FileSystem* fs = options_.file_system;
-  const RunPaths& paths = folder_->paths();
-  for (const std::string& line : BannerLines(FactsForBanner())) log_->Info(line);
-  for (const std::string& line : BannerAdvice(FactsForBanner())) log_->Info(line);
-  log_->Info(absl::StrCat(state_->layout().parameter_elements, " parameters, ", feed_->facts().records,
-                          " training records, steps ", counters_.step + 1, " to ", plan_.stop, " of ",
-                          plan_.horizon, ", results in ", options_.out));
-
-  if (compressor_ != nullptr) {
-    log_->Info(absl::StrCat("gradients travel by ", compressor_->Describe()));
-  } else if (config_.compression().has_wire()) {
-    log_->Info(absl::StrCat("gradients travel as ", Precision_Name(config_.compression().wire())));
-  }
-
-  const Terminal terminal = FindTerminal(STDERR_FILENO, options_.world->launcher != "none");
-  ProgressOptions progress;
-  progress.total_steps = plan_.stop;
-  progress.live = options_.terminal;
-  progress.columns = terminal.columns;
-  progress.steps_between = config_.execution().log_every_steps();
-  observers_.push_back(MakeProgress(progress));
-  logger_beside_ = MakeLoggerBeside(observers_.front().get(), options_.log);
-  log_ = logger_beside_.get();
-
-  ASSIGN_OR_RETURN(auto metrics, OpenMetricsLog(fs, paths.metrics(), log_));
-  observers_.push_back(std::move(metrics));
-  if (options_.ledger) {
-    ASSIGN_OR_RETURN(auto ledger, OpenLedger(fs, paths.ledger(), log_));
-    observers_.push_back(std::move(ledger));
-  }
-  if (config_.execution().events()) {
-    ASSIGN_OR_RETURN(auto events, OpenEventLog(fs, paths.events(), counters_.step, log_));
-    observers_.push_back(std::move(events));
-  }
-  if (options_.trace && trace_ == nullptr) {
-    ASSIGN_OR_RETURN(trace_, Trace::Open(fs, paths.trace(), communicator_->rank()));
-  }
-  return absl::OkStatus();
+int64_t Session::generation() const {
+  return membership_ != nullptr ? static_cast<int64_t>(membership_->generation()) : 1;
 }
 
 LoopParts Session::PartsForLoop() {
@@ -217,35 +36,107 @@ LoopParts Session::PartsForLoop() {
   parts.checkpoints = checkpoints_.get();
   parts.trace = trace_.get();
   parts.log = log_;
-  for (const auto& observer : observers_) parts.observers.push_back(observer.get());
+  if (audience_ != nullptr) parts.observers.push_back(audience_.get());
   parts.ledger = options_.ledger;
   parts.stop_signal = options_.stop_signal;
+  parts.membership = membership_.get();
+  parts.desk = desk_;
+  parts.generation = generation();
   parts.faults = options_.faults;
   parts.manifest = ManifestTemplate();
   return parts;
 }
 
 absl::StatusOr<TrainResult> Session::Train() {
-  integrity_ = std::make_unique<Integrity>(config_.execution().integrity(), communicator_.get(),
-                                           config_.lanes(), options_.file_system,
-                                           folder_ ? folder_->paths().integrity() : std::string());
-  absl::StatusOr<LoopResult> ended;
-  double seconds_before = 0;
   while (true) {
-    TrainLoop loop(PartsForLoop(), plan_, &counters_);
-    ended = loop.Run();
-    for (const auto& observer : observers_) observer->OnEnd();
-    RETURN_IF_ERROR(ended.status());
-    if (!ended->diverged) break;
-    seconds_before += ended->train_seconds;
-    RETURN_IF_ERROR(GoBack());
+    LoopEnd end = LoopEnd::kDone;
+    absl::StatusOr<TrainResult> result = RunGeneration(&end);
+    absl::Status status = result.status();
+    if (status.ok() && end == LoopEnd::kDiverged) {
+      status = GoBack();
+      if (status.ok()) continue;
+    }
+    const bool goes_on =
+        status.ok() ? end == LoopEnd::kChange : membership_ != nullptr && TroubleOf(status) == Trouble::kPeer;
+    if (goes_on) status = Change(status);
+    if (!goes_on || !status.ok()) {
+      if (audience_ != nullptr) audience_->OnEnd();
+      if (!status.ok()) return status;
+      return result;
+    }
+    if (left_) {
+      TrainResult gone;
+      gone.status = "left";
+      gone.steps = point_.counters.step;
+      gone.loss = point_.loss;
+      return gone;
+    }
   }
-  ended->train_seconds += seconds_before;
-  if (ended->steps_here == 0) ended->loss = last_loss_;
-  return Finish(*ended);
 }
 
-absl::StatusOr<TrainResult> Session::Finish(const LoopResult& loop) {
+// Until it ends, fails, or the membership is to change; then the result means nothing.
+absl::StatusOr<TrainResult> Session::RunGeneration(LoopEnd* end) {
+  ASSIGN_OR_RETURN(*end, TrainLoop(PartsForLoop(), plan_, &point_).Run());
+  if (*end != LoopEnd::kDone) return TrainResult();
+  return Finish();
+}
+
+// Goes on with those who are left, or who are to stay and to come: at once, or after more deaths on the way.
+// `failure`: of the communicator; OK for a change that all agreed on. An error means that this rank is out.
+absl::Status Session::Change(absl::Status failure) {
+  const double begin = MonotonicSeconds();
+  const int64_t step = point_.counters.step;
+  const int ranks = membership_->size();
+  comm::RegroupRequest request;
+  request.reason = failure;
+  if (failure.ok() && point_.size > 0 && point_.size < ranks) request.size = point_.size;
+  const int attempts = 2 * ranks + 3;
+  for (int attempt = 0; attempt < attempts; ++attempt) {
+    (void)ReachFault(options_.faults, "recovery.begin");
+    if (communicator_ != nullptr && !request.reason.ok()) communicator_->Abort(request.reason);
+    RETURN_IF_ERROR(membership_->Regroup(request));
+    if (membership_->size() == 0) {
+      log_->Warning(absl::StrCat("leaving the run after step ", step, ", as was asked; the others go on"));
+      CloseWriters();
+      DropGeneration();
+      left_ = true;
+      return absl::OkStatus();
+    }
+    TakeoverReport report;
+    const absl::Status entered = EnterGeneration(&report);
+    if (entered.ok()) {
+      SayWhatChanged(report, MonotonicSeconds() - begin, failure.ok() ? LogLevel::kInfo : LogLevel::kWarning);
+      return absl::OkStatus();
+    }
+    if (TroubleOf(entered) != Trouble::kPeer) return entered;
+    log_->Warning(absl::StrCat("generation ", generation(), " failed before it began: ", entered.message()));
+    request = {};
+    request.reason = entered;
+  }
+  return PeerError(
+      absl::StrCat("gave up after ", attempts,
+                   " changes of membership that all failed; the last: ", request.reason.message()));
+}
+
+void Session::SayWhatChanged(const TakeoverReport& report, double seconds, LogLevel level) {
+  if (communicator_->rank() != 0) return;
+  const int ranks = communicator_->size();
+  std::string text =
+      absl::StrCat(membership_->Describe(), ": going on with ", ranks, ranks == 1 ? " rank" : " ranks",
+                   " as generation ", generation(), absl::StrFormat(" after %.2f s", seconds), " from step ",
+                   point_.counters.step + 1, ", no step redone");
+  if (!report.behind.empty()) {
+    absl::StrAppend(&text, "; rank ", absl::StrJoin(report.behind, ", "), " took its result from rank ",
+                    report.source);
+  }
+  if (!report.fresh.empty()) {
+    absl::StrAppend(&text, "; rank ", absl::StrJoin(report.fresh, ", "),
+                    " is new and took all state from rank ", report.source);
+  }
+  log_->Log(level, text);
+}
+
+absl::StatusOr<TrainResult> Session::Finish() {
   absl::Status saved;
   if (communicator_->rank() == 0) {
     const SaveOutcome outcome = checkpoints_->Wait();
@@ -264,59 +155,75 @@ absl::StatusOr<TrainResult> Session::Finish(const LoopResult& loop) {
   hashes_ = {both[0], both[1]};
   // Every replica must have arrived at the same bits; a rank that did not is named before anyone believes the
   // result.
-  const StateHashes own = HashState(state_->Tensors(), counters_.step,
-                                    counters_.step * config_.global_batch(), counters_.ToManifest());
+  const StateHashes own =
+      HashState(state_->Tensors(), point_.counters.step, point_.counters.step * config_.global_batch(),
+                point_.counters.ToManifest());
   RETURN_IF_ERROR(comm::CheckAgreement(*communicator_, {{"weights_sha256", own.weights_sha256}}));
   if (own.weights_sha256 != hashes_.weights_sha256) {
     return absl::InternalError("the weights in memory are not those of the last checkpoint");
   }
 
   TrainResult result;
-  result.status = loop.signal != 0 ? "interrupted" : "done";
-  result.signal = loop.signal;
-  result.steps = counters_.step;
-  result.loss = loop.loss;
-  result.eval.insert(loop.eval.begin(), loop.eval.end());
+  result.status = point_.signal != 0 ? "interrupted" : "done";
+  result.signal = point_.signal;
+  result.steps = point_.counters.step;
+  result.loss = point_.loss;
+  result.eval.insert(point_.eval.values.begin(), point_.eval.values.end());
   result.weights_sha256 = hashes_.weights_sha256;
   result.state_sha256 = hashes_.state_sha256;
-  if (communicator_->rank() != 0) return result;
+  if (membership_ == nullptr) {
+    RETURN_IF_ERROR(WriteOwnResult(result));
+    return result;
+  }
+  // Nobody leaves before the result is written: should rank 0 die now, another writes it. From here on the
+  // end of a process is no death.
+  interruption_.Clear();
+  (void)ReachFault(options_.faults, "result.before");
+  RETURN_IF_ERROR(AgreeOnStatus(*communicator_, WriteOwnResult(result)));
+  return result;
+}
 
+// On rank 0.
+absl::Status Session::WriteOwnResult(const TrainResult& result) {
+  if (communicator_->rank() != 0) return absl::OkStatus();
+  if (membership_ != nullptr) RETURN_IF_ERROR(membership_->CheckCurrent());
   RunResult file = ResultSoFar();
   file.status = result.status;
-  if (loop.signal != 0) {  // of the process, too (docs/DESIGN.md, section 7): SIGUSR1 is no failure
-    file.message = absl::StrCat("signal ", loop.signal);
-    file.exit_code = loop.signal == SIGUSR1 ? 0 : 128 + loop.signal;
+  if (result.signal != 0) {  // of the process, too (docs/DESIGN.md, section 7): SIGUSR1 is no failure
+    file.message = absl::StrCat("signal ", result.signal);
+    file.exit_code = result.signal == SIGUSR1 ? 0 : 128 + result.signal;
   }
   file.loss = result.loss;
-  file.eval = loop.eval;
-  file.seconds += loop.train_seconds;
-  const double samples_here = static_cast<double>(loop.steps_here * config_.global_batch());
-  file.samples_per_second = loop.train_seconds > 0 ? samples_here / loop.train_seconds : 0;
+  file.eval = point_.eval.values;
+  const double samples_here = static_cast<double>(point_.steps_here * config_.global_batch());
+  file.samples_per_second = point_.seconds_here > 0 ? samples_here / point_.seconds_here : 0;
   RETURN_IF_ERROR(WriteResult(options_.file_system, folder_->paths().result(), file));
   log_->Info(absl::StrCat(result.status, " after step ", result.steps, " of ", plan_.horizon, ": loss ",
-                          result.loss, loop.eval.empty() ? "" : ", validation ",
-                          absl::StrJoin(loop.eval, ", ",
+                          result.loss, file.eval.empty() ? "" : ", validation ",
+                          absl::StrJoin(file.eval, ", ",
                                         [](std::string* out, const auto& entry) {
                                           absl::StrAppend(out, entry.first, " ", entry.second);
                                         }),
                           ", weights ", result.weights_sha256.substr(0, 16)));
-  return result;
+  return absl::OkStatus();
 }
 
 RunResult Session::ResultSoFar() const {
   RunResult file;
-  file.steps = counters_.step;
-  file.skipped_steps = counters_.skipped_steps;
+  file.steps = point_.counters.step;
+  file.skipped_steps = point_.counters.skipped_steps;
   file.weights_sha256 = hashes_.weights_sha256;
   file.state_sha256 = hashes_.state_sha256;
-  file.samples = counters_.step * config_.global_batch();
-  file.seconds = earlier_seconds_;
-  file.world_size = communicator_->size();
+  file.samples = point_.counters.step * config_.global_batch();
+  file.seconds = point_.seconds;
+  file.world_size = communicator_ != nullptr ? communicator_->size() : 1;
+  file.generations = generation();
   return file;
 }
 
 void Session::ReportFailure(const absl::Status& status) {
   if (!folder_) return;  // another rank writes, or the folder is not ours
+  if (membership_ != nullptr && !membership_->CheckCurrent().ok()) return;  // not any more
   // A start that was refused says nothing about the run that the folder holds.
   if (!prepared_ && options_.file_system->Exists(folder_->paths().result())) return;
   RunResult file = ResultSoFar();

@@ -13,8 +13,10 @@ absl::StatusOr<Verdict> Vote(comm::Communicator& communicator, int lanes, int me
   const size_t flags = per_lane * lanes;
   const size_t ranks = communicator.size();
   const size_t checksums = flags + 1 + ranks;  // as halves of 32 bits, which a double holds exactly
-  std::vector<double> votes(checksums + 2 * ranks, 0.0);
-  const comm::LaneRange owned = comm::LanesOfRank(communicator.rank(), communicator.size(), lanes);
+  const size_t wishes = checksums + 2 * ranks;
+  std::vector<double> votes(wishes + 3, 0.0);
+  comm::LaneRange owned;
+  if (lanes > 0) owned = comm::LanesOfRank(communicator.rank(), communicator.size(), lanes);
   for (int lane = owned.begin; lane < owned.end; ++lane) {
     const graph::LaneResult& result = ballot.lanes[lane - owned.begin];
     double* out = &votes[per_lane * lane];
@@ -25,8 +27,13 @@ absl::StatusOr<Verdict> Vote(comm::Communicator& communicator, int lanes, int me
       *out++ = metric.weight;
     }
   }
-  if (communicator.rank() == 0) votes[flags] = ballot.checkpoint_due;
+  if (communicator.rank() == 0) {
+    votes[flags] = ballot.checkpoint_due;
+    votes[wishes + 1] = ballot.size;
+    votes[wishes + 2] = static_cast<double>(ballot.pause);
+  }
   votes[flags + 1 + communicator.rank()] = ballot.signal;
+  votes[wishes] = ballot.newcomers;
   votes[checksums + 2 * communicator.rank()] = static_cast<double>(ballot.checksum >> 32);
   votes[checksums + 2 * communicator.rank() + 1] = static_cast<double>(ballot.checksum & 0xffffffffu);
 
@@ -47,6 +54,9 @@ absl::StatusOr<Verdict> Vote(comm::Communicator& communicator, int lanes, int me
   }
   verdict.checkpoint_due = votes[flags] != 0;
   verdict.signal = static_cast<int>(*std::max_element(votes.begin() + flags + 1, votes.begin() + checksums));
+  verdict.newcomers = votes[wishes] != 0;
+  verdict.size = static_cast<int>(votes[wishes + 1]);
+  verdict.pause = static_cast<PauseWish>(static_cast<int>(votes[wishes + 2]));
   for (size_t rank = 0; rank < ranks; ++rank) {
     const double* halves = &votes[checksums + 2 * rank];
     verdict.checksums.push_back(static_cast<uint64_t>(halves[0]) << 32 | static_cast<uint64_t>(halves[1]));

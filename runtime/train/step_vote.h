@@ -1,7 +1,7 @@
 // The vote that ends a step: one small all-reduce in which every rank says how its lanes went.
 //
 // It carries each lane's sums to every rank (so that loss and metrics are added in lane order, the same bits
-// at any world size) and what ranks must decide together: leave at this step, write a checkpoint. Its success
+// at any world size) and what ranks must decide together: leave at this step, write a checkpoint, change the membership. Its success
 // on a rank shows that every rank holds the whole reduced gradient, since a rank votes only after its own
 // reductions.
 #ifndef LOCKSTEP_RUNTIME_TRAIN_STEP_VOTE_H_
@@ -16,11 +16,16 @@
 
 namespace lockstep::train {
 
+enum class PauseWish : int { kNone = 0, kPause = 1, kResume = 2 };
+
 // What one rank puts in.
 struct Ballot {
   std::vector<graph::LaneResult> lanes;  // of this rank's lanes, in order; sums over their micro-batches
   int signal = 0;                        // this rank was told to leave; 0: not
   bool checkpoint_due = false;           // by this rank's clock; only rank 0's counts
+  bool newcomers = false;                // this rank knows of some that wait to be let in
+  int size = 0;                          // so many ranks shall remain; 0: no wish; only rank 0's counts
+  PauseWish pause = PauseWish::kNone;    // only rank 0's counts
   uint64_t checksum = 0;                 // of the reduced gradient that this rank holds; 0: not looked at
 };
 
@@ -29,11 +34,15 @@ struct Verdict {
   graph::LaneResult sums;  // over all lanes
   int signal = 0;          // the largest that any rank had
   bool checkpoint_due = false;
+  bool newcomers = false;  // any rank knows of some
+  int size = 0;
+  PauseWish pause = PauseWish::kNone;
   std::vector<double> lane_losses;  // sums, by lane
   std::vector<uint64_t> checksums;  // by rank
 };
 
-// A collective. `metrics` is the number of metrics of a lane. Errors are the communicator's.
+// A collective. `lanes` is 0 in the votes of a run that stands still; `metrics` is the number of metrics of a
+// lane. Errors are the communicator's.
 absl::StatusOr<Verdict> Vote(comm::Communicator& communicator, int lanes, int metrics, const Ballot& ballot);
 
 }  // namespace lockstep::train

@@ -1,16 +1,23 @@
 #include "runtime/train/train_loop.h"
 
+#include <signal.h>
+
 #include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "runtime/core/clock.h"
 #include "runtime/core/rng.h"
 #include "runtime/train/compression/compression_state.h"
+#include "runtime/train/run_point.h"
 #include "runtime/train/schedule.h"
 
 namespace lockstep::train {
 namespace {
+
+constexpr absl::Duration kPausePoll = absl::Milliseconds(100);
+constexpr double kSuspiciousSeconds = 0.5;
 
 int64_t Integer(const Counters& counters, const char* name, int64_t otherwise) {
   const auto found = counters.find(name);
@@ -46,53 +53,128 @@ RunCounters RunCounters::FromManifest(const Manifest& manifest) {
   return counters;
 }
 
-TrainLoop::TrainLoop(LoopParts parts, LoopPlan plan, RunCounters* counters)
+TrainLoop::TrainLoop(LoopParts parts, LoopPlan plan, RunPoint* point)
     : parts_(std::move(parts)),
       plan_(plan),
-      counters_(counters),
-      dropout_key_(DeriveKey(parts_.config->seed(), "dropout")),
-      last_checkpoint_(MonotonicSeconds()),
-      last_checkpoint_step_(counters->step > 0 ? counters->step : -1) {}
+      point_(point),
+      counters_(&point->counters),
+      dropout_key_(DeriveKey(parts_.config->seed(), "dropout")) {}
 
-absl::StatusOr<LoopResult> TrainLoop::Run() {
-  const double begin = MonotonicSeconds();
-  while (counters_->step < plan_.stop && result_.signal == 0) {
-    Verdict verdict;
-    RETURN_IF_ERROR(Step(&verdict));
-    if (!result_.diverged && parts_.integrity != nullptr && parts_.integrity->Due(counters_->step))
-      RETURN_IF_ERROR(CompareStates());
-    if (result_.diverged) break;
-    if (EvaluationDue()) RETURN_IF_ERROR(Evaluate(/*scheduled=*/true));
-    if (CheckpointDueBySteps() || verdict.checkpoint_due || new_best_)
-      RETURN_IF_ERROR(SaveCheckpoint(new_best_));
-    if (result_.diverged) break;
-    result_.signal = verdict.signal;
-  }
-  result_.train_seconds = MonotonicSeconds() - begin;
-  if (result_.diverged) return result_;
-  // A stop that the schedule of validations does not name is looked at, but leaves no trace in the run's
-  // state.
-  const bool finished = result_.signal == 0;
-  if (finished && parts_.evaluator != nullptr && last_eval_step_ != counters_->step) {
-    RETURN_IF_ERROR(Evaluate(/*scheduled=*/counters_->step == plan_.horizon && result_.steps_here > 0));
-  }
-  if (last_checkpoint_step_ != counters_->step) RETURN_IF_ERROR(SaveCheckpoint(new_best_));
-  return result_;
+absl::StatusOr<LoopEnd> TrainLoop::Run() {
+  begin_ = MonotonicSeconds();
+  absl::StatusOr<LoopEnd> end = RunSteps();
+  const double seconds = MonotonicSeconds() - begin_;
+  point_->seconds += seconds;
+  point_->seconds_here += seconds;
+  return end;
 }
 
-absl::Status TrainLoop::Step(Verdict* verdict) {
-  const int64_t step = counters_->step;
+absl::StatusOr<LoopEnd> TrainLoop::RunSteps() {
+  while (true) {
+    if (!point_->diverged) RETURN_IF_ERROR(FinishStep());
+    if (point_->diverged) return LoopEnd::kDiverged;
+    if (counters_->step >= plan_.stop || point_->signal != 0) break;
+    if (ChangeIsDue()) return LoopEnd::kChange;
+    if (point_->paused) {
+      RETURN_IF_ERROR(Pause());
+    } else {
+      RETURN_IF_ERROR(Step());
+    }
+  }
+  // A stop that the schedule of validations does not name is looked at, but leaves no trace in the run's
+  // state.
+  const bool looks = point_->signal == 0 && parts_.evaluator != nullptr && point_->stage < Stage::kLooked;
+  if (looks && point_->eval.step != counters_->step) RETURN_IF_ERROR(Evaluate(/*scheduled=*/false));
+  if (point_->saved_step != counters_->step) RETURN_IF_ERROR(SaveCheckpoint(point_->new_best));
+  if (point_->diverged) return LoopEnd::kDiverged;
+  point_->stage = Stage::kLooked;
+  return LoopEnd::kDone;
+}
+
+absl::Status TrainLoop::FinishStep() {
+  if (point_->stage < Stage::kCompared) {
+    if (parts_.integrity != nullptr && parts_.integrity->Due(counters_->step))
+      RETURN_IF_ERROR(CompareStates());
+    if (point_->diverged) return absl::OkStatus();
+    point_->stage = Stage::kCompared;
+  }
+  if (point_->stage < Stage::kEvaluated) {
+    if (EvaluationDue()) RETURN_IF_ERROR(Evaluate(/*scheduled=*/true));
+    point_->stage = Stage::kEvaluated;
+  }
+  if (point_->stage < Stage::kSaved) {
+    if (CheckpointDueBySteps() || point_->checkpoint_due || point_->new_best) {
+      RETURN_IF_ERROR(SaveCheckpoint(point_->new_best));
+    }
+    if (point_->diverged) return absl::OkStatus();
+    point_->stage = Stage::kSaved;
+  }
+  return absl::OkStatus();
+}
+
+Ballot TrainLoop::NewBallot() {
+  Ballot ballot;
+  ballot.signal = parts_.stop_signal != nullptr ? parts_.stop_signal->load() : 0;
+  ballot.checkpoint_due = CheckpointDueByTime();
+  // Rank 0 makes the record of the next generation, as a rule, and lets in those whom it knows of.
+  ballot.newcomers =
+      parts_.membership != nullptr && parts_.communicator->rank() == 0 && parts_.membership->Newcomers() > 0;
+  if (parts_.desk == nullptr) return ballot;
+  const Wishes wishes = parts_.desk->Take();
+  if (wishes.stop && ballot.signal == 0) ballot.signal = SIGUSR1;  // "checkpoint and leave"
+  ballot.checkpoint_due |= wishes.checkpoint;
+  ballot.size = wishes.size;
+  ballot.pause = wishes.pause;
+  return ballot;
+}
+
+void TrainLoop::Decide(const Verdict& verdict) {
+  point_->signal = verdict.signal;
+  point_->checkpoint_due = verdict.checkpoint_due;
+  point_->admit = verdict.newcomers;
+  point_->size = verdict.size;
+  if (verdict.pause != PauseWish::kNone) point_->paused = verdict.pause == PauseWish::kPause;
+  if (parts_.desk == nullptr) return;
+  parts_.desk->SetPaused(point_->paused);
+  parts_.desk->Heard();
+}
+
+bool TrainLoop::ChangeIsDue() const {
+  if (parts_.membership == nullptr) return false;
+  return point_->admit || (point_->size > 0 && point_->size < parts_.communicator->size());
+}
+
+// Stands still, one small vote after another, so that ranks hear of each other's deaths and of what is asked.
+absl::Status TrainLoop::Pause() {
+  absl::SleepFor(kPausePoll);
+  parts_.communicator->NoteProgress();
+  ASSIGN_OR_RETURN(const Verdict verdict,
+                   Vote(*parts_.communicator, /*lanes=*/0, /*metrics=*/0, NewBallot()));
+  Decide(verdict);
+  if (point_->checkpoint_due) RETURN_IF_ERROR(SaveCheckpoint(/*best=*/false));
+  point_->checkpoint_due = false;
+  return absl::OkStatus();
+}
+
+absl::Status TrainLoop::Step() {
   const double begin = MonotonicSeconds();
+  const int64_t step = counters_->step;
   if (parts_.faults != nullptr) parts_.faults->SetStep(step + 1);
   if (parts_.marks != nullptr) parts_.marks->SetStep(step + 1);
   RETURN_IF_ERROR(ReachFault(parts_.faults, "step.begin"));
   TraceSpan whole(parts_.trace, "step", step + 1);
+  Verdict verdict;
   StepMetrics metrics;
   double norm = 0;
-  ASSIGN_OR_RETURN(const Replica::Gradient gradient, ReduceAndVote(verdict, &norm, &metrics.comm_seconds));
-  metrics.loss = verdict->sums.loss.sum / verdict->sums.loss.weight;
-  RETURN_IF_ERROR(Commit(gradient, *verdict, norm, &metrics));
-  if (result_.diverged) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const Replica::Gradient gradient, ReduceAndVote(&verdict, &norm, &metrics.comm_seconds));
+  const double vote_end = MonotonicSeconds();
+  RETURN_IF_ERROR(ReachFault(parts_.faults, "step.after_vote"));
+
+  // From here to the end nothing waits for a peer, but where the guard ends the run: the step is committed
+  // whole.
+  metrics.loss = verdict.sums.loss.sum / verdict.sums.loss.weight;
+  RETURN_IF_ERROR(Commit(gradient, verdict, norm, &metrics));
+  if (point_->diverged) return absl::OkStatus();
 
   const int64_t batch = parts_.config->global_batch();
   metrics.step = counters_->step;
@@ -102,12 +184,25 @@ absl::Status TrainLoop::Step(Verdict* verdict) {
   metrics.samples_per_second = static_cast<double>(batch) / metrics.step_seconds;
   metrics.data_wait_seconds = parts_.feed->TakeWaitSeconds();
   metrics.world_size = parts_.communicator->size();
-  metrics.generation = static_cast<int64_t>(parts_.communicator->generation());
+  metrics.generation = parts_.generation;
+  point_->stage = Stage::kCommitted;
+  point_->loss = metrics.loss;
+  point_->last = metrics;
+  point_->new_best = false;
+  ++point_->steps_here;
+  (void)ReachFault(parts_.faults, "step.committed");
+  Decide(verdict);
+  return TellStep(metrics, vote_end);
+}
+
+absl::Status TrainLoop::TellStep(const StepMetrics& metrics, double vote_end) {
+  // A rank that stood still since the vote may have been voted out; its successor writes these lines.
+  if (parts_.membership != nullptr && MonotonicSeconds() - vote_end > kSuspiciousSeconds) {
+    RETURN_IF_ERROR(parts_.membership->CheckCurrent());
+  }
   ids_.clear();
-  if (parts_.ledger && !parts_.observers.empty()) parts_.feed->RecordIds(step, &ids_);
+  if (parts_.ledger && !parts_.observers.empty()) parts_.feed->RecordIds(metrics.step - 1, &ids_);
   for (Observer* observer : parts_.observers) observer->OnStep(metrics, ids_);
-  result_.loss = metrics.loss;
-  ++result_.steps_here;
   return absl::OkStatus();
 }
 
@@ -123,10 +218,10 @@ absl::StatusOr<Replica::Gradient> TrainLoop::ReduceAndVote(Verdict* verdict, dou
     }
     FlipForTests("reduce.result", {gradient.values, parts_.state->layout().total_elements});
     *norm = parts_.optimizer->Norm(*parts_.team, gradient.values, /*scale=*/1);
-    Ballot ballot{.lanes = gradient.lanes,
-                  .signal = parts_.stop_signal != nullptr ? parts_.stop_signal->load() : 0,
-                  .checkpoint_due = CheckpointDueByTime(),
-                  .checksum = parts_.optimizer->checksum()};
+    RETURN_IF_ERROR(ReachFault(parts_.faults, "step.before_vote"));
+    Ballot ballot = NewBallot();
+    ballot.lanes = gradient.lanes;
+    ballot.checksum = parts_.optimizer->checksum();
     const double vote_begin = MonotonicSeconds();
     ASSIGN_OR_RETURN(*verdict,
                      Vote(*parts_.communicator, parts_.config->lanes(),
@@ -153,11 +248,13 @@ absl::Status TrainLoop::Commit(const Replica::Gradient& gradient, const Verdict&
   GuardState guard = counters_->guard;
   const GuardDecision decision = Judge(parts_.config->numerics(), metrics->loss, metrics->grad_norm, &guard);
   if (!decision.reason.empty()) RETURN_IF_ERROR(ActOn(decision, verdict, metrics));
-  if (result_.diverged) return absl::OkStatus();
+  if (point_->diverged) return absl::OkStatus();
   if (decision.action == GuardDecision::Action::kApply) {
+    (void)ReachFault(parts_.faults, "step.update");
     parts_.optimizer->Update(*parts_.team, gradient.values,
                              scale * parts_.optimizer->ClipFactor(metrics->grad_norm), metrics->lr,
                              counters_->step - counters_->skipped_steps, *parts_.state);
+    (void)ReachFault(parts_.faults, "step.mid_update");
     UpdateStates(gradient);
   } else {
     ++counters_->skipped_steps;
@@ -176,7 +273,8 @@ void TrainLoop::UpdateStates(const Replica::Gradient& gradient) {
 }
 
 FetchBatch TrainLoop::FetchForStep() {
-  return [this, step = counters_->step](int lane, int micro, int thread, LaneBatch* out) {
+  return [this, step = counters_->step](int lane, int micro, int thread, LaneBatch* out) -> absl::Status {
+    RETURN_IF_ERROR(ReachFault(parts_.faults, "step.fetch"));
     return parts_.feed->Fetch(step, lane, micro, thread, out);
   };
 }
@@ -196,48 +294,49 @@ bool TrainLoop::EvaluationDue() const {
 }
 
 absl::Status TrainLoop::Evaluate(bool scheduled) {
+  RETURN_IF_ERROR(ReachFault(parts_.faults, "evaluate.begin"));
   TraceSpan span(parts_.trace, "evaluate", counters_->step);
   ASSIGN_OR_RETURN(const graph::LaneResult sums, parts_.evaluator->Run(*parts_.state, *parts_.feed));
   const EvalConfig& config = parts_.config->eval();
-  result_.eval =
-      MeansOf(sums, parts_.evaluator->program().metric_names(), parts_.feed->facts().eval_bytes_per_target);
-  last_eval_step_ = counters_->step;
+  point_->eval = {counters_->step, MeansOf(sums, parts_.evaluator->program().metric_names(),
+                                           parts_.feed->facts().eval_bytes_per_target)};
+  point_->eval_scheduled = scheduled;
   if (!scheduled) return absl::OkStatus();
-  const EvalMetrics metrics{counters_->step, result_.eval};
-  for (Observer* observer : parts_.observers) observer->OnEval(metrics);
-  const auto value = std::find_if(result_.eval.begin(), result_.eval.end(),
+  for (Observer* observer : parts_.observers) observer->OnEval(point_->eval);
+  const auto& values = point_->eval.values;
+  const auto value = std::find_if(values.begin(), values.end(),
                                   [&](const auto& entry) { return entry.first == config.metric(); });
-  if (value == result_.eval.end() || !std::isfinite(value->second)) return absl::OkStatus();
+  if (value == values.end() || !std::isfinite(value->second)) return absl::OkStatus();
   if (counters_->best_step >= 0 && !Better(config.metric(), value->second, counters_->best_metric)) {
     return absl::OkStatus();
   }
   counters_->best_step = counters_->step;
   counters_->best_metric = value->second;
-  new_best_ = config.keep_best();
+  point_->new_best = config.keep_best();
   return absl::OkStatus();
 }
 
 bool TrainLoop::CheckpointDueBySteps() const {
   const int64_t every = parts_.config->execution().checkpoint().every_steps();
-  return every > 0 && counters_->step % every == 0;
+  return every > 0 && counters_->step > 0 && counters_->step % every == 0;
 }
 
 bool TrainLoop::CheckpointDueByTime() const {
   // Rank 0's clock counts; while its disk is still busy with the last one, the next can wait.
   if (parts_.checkpoints != nullptr && parts_.checkpoints->busy()) return false;
   const double minutes = parts_.config->execution().checkpoint().every_minutes();
-  return minutes > 0 && MonotonicSeconds() - last_checkpoint_ >= 60 * minutes;
+  return minutes > 0 && MonotonicSeconds() - point_->last_save >= 60 * minutes;
 }
 
 absl::Status TrainLoop::SaveCheckpoint(bool best) {
   if (parts_.integrity != nullptr && parts_.integrity->enabled() &&
       !parts_.integrity->HasAgreedOn(counters_->step)) {
     RETURN_IF_ERROR(CompareStates());
-    if (result_.diverged) return absl::OkStatus();
+    if (point_->diverged) return absl::OkStatus();
   }
-  new_best_ = false;
-  last_checkpoint_ = MonotonicSeconds();
-  last_checkpoint_step_ = counters_->step;
+  RETURN_IF_ERROR(ReachFault(parts_.faults, "save.begin"));
+  point_->last_save = MonotonicSeconds();
+  point_->saved_step = counters_->step;
   TrainTensors tensors = parts_.state->Tensors();
   if (parts_.compressor != nullptr) {
     RETURN_IF_ERROR(AppendCompressionState(*parts_.communicator, *parts_.compressor, &error_memories_,
@@ -249,8 +348,9 @@ absl::Status TrainLoop::SaveCheckpoint(bool best) {
   manifest.step = counters_->step;
   manifest.position = counters_->step * parts_.config->global_batch();
   manifest.counters = counters_->ToManifest();
-  manifest.metrics = {{"loss", result_.loss}};
-  for (const auto& [name, value] : result_.eval) manifest.metrics["eval." + name] = value;
+  manifest.train_seconds = point_->seconds + MonotonicSeconds() - begin_;
+  manifest.metrics = {{"loss", point_->loss}};
+  for (const auto& [name, value] : point_->eval.values) manifest.metrics["eval." + name] = value;
   return parts_.checkpoints->Save(std::move(manifest), tensors, best);
 }
 

@@ -11,11 +11,13 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "comm/membership.h"
 #include "proto/run_config.pb.h"
 #include "runtime/core/fault_points.h"
 #include "runtime/core/log.h"
 #include "runtime/core/status.h"
 #include "runtime/train/checkpoint_writer.h"
+#include "runtime/train/control_desk.h"
 #include "runtime/train/evaluator.h"
 #include "runtime/train/feed.h"
 #include "runtime/train/guard.h"
@@ -30,7 +32,9 @@
 
 namespace lockstep::train {
 
-// Where a run stands besides its tensors. A pure function of the recipe and the number of steps, like them:
+struct RunPoint;  // run_point.h
+
+// What of a run's position is part of its state. A pure function of the recipe and the number of steps, like them:
 // it is part of a checkpoint and of state_sha256.
 struct RunCounters {
   int64_t step = 0;           // steps committed
@@ -62,6 +66,9 @@ struct LoopParts {
   std::vector<Observer*> observers;
   bool ledger = false;  // observers want record ids
   const std::atomic<int>* stop_signal = nullptr;
+  const comm::Membership* membership = nullptr;  // null: nobody comes or goes
+  ControlDesk* desk = nullptr;                   // what is asked of the run, on rank 0
+  int64_t generation = 1;
   FaultPoints* faults = nullptr;  // what tests make go wrong
   Manifest manifest;              // for checkpoints: everything that does not change from step to step
 };
@@ -71,34 +78,39 @@ struct LoopPlan {
   int64_t stop = 0;     // <= horizon
 };
 
-// How the loop ended. `eval` is the last validation.
-struct LoopResult {
-  int signal = 0;         // 0: it reached its stop
-  bool diverged = false;  // the ranks' states differ (parts.integrity says how); nothing of it was saved
-  double loss = 0;
-  double train_seconds = 0;  // of this process
-  int64_t steps_here = 0;    // of this process
-  std::vector<std::pair<std::string, double>> eval;
+enum class LoopEnd {
+  kDone,      // the run reached its stop, or a signal
+  kDiverged,  // the ranks' states differ (RunPoint::diverged; parts.integrity says how); nothing of it was saved
+  kChange     // the membership is to change, as all ranks agreed: RunPoint::admit, RunPoint::size
 };
 
-// Runs steps counters->step + 1 .. plan.stop, or until a signal. The last step has a checkpoint when it
-// returns OK. Errors are the same on every rank: NumericsError naming step and tensor, DataError, PeerError.
+// Runs what is left of the step where the run stands, and the steps after it up to plan.stop, or until a
+// signal, or until the membership is to change. When it is done the last step has a checkpoint. Errors are
+// the same on every rank: NumericsError naming step and tensor, DataError, PeerError. After any error `point`
+// says how far this rank has come: a step is committed whole or not at all.
 class TrainLoop {
  public:
-  TrainLoop(LoopParts parts, LoopPlan plan, RunCounters* counters);
-  absl::StatusOr<LoopResult> Run();
+  TrainLoop(LoopParts parts, LoopPlan plan, RunPoint* point);
+  absl::StatusOr<LoopEnd> Run();
 
  private:
   struct StepTimes {
     double begin = 0, comm = 0, data_wait = 0;
   };
 
-  absl::Status Step(Verdict* verdict);
+  absl::StatusOr<LoopEnd> RunSteps();
+  absl::Status FinishStep();
+  absl::Status Step();
+  absl::Status Pause();
+  Ballot NewBallot();
+  void Decide(const Verdict& verdict);
+  bool ChangeIsDue() const;
   // Lanes, reduction and vote, and the norm of the sum of gradients. Done again while ranks hold different
   // sums, where they compare them.
   absl::StatusOr<Replica::Gradient> ReduceAndVote(Verdict* verdict, double* norm, double* comm_seconds);
   absl::Status Commit(const Replica::Gradient& gradient, const Verdict& verdict, double norm,
                       StepMetrics* metrics);
+  absl::Status TellStep(const StepMetrics& metrics, double vote_end);
   // train_loop_checks.cc
   absl::Status ActOn(const GuardDecision& decision, const Verdict& verdict, StepMetrics* metrics);
   absl::Status StopForNonFinite(const std::string& what);
@@ -115,13 +127,10 @@ class TrainLoop {
 
   const LoopParts parts_;
   const LoopPlan plan_;
-  RunCounters* const counters_;
-  LoopResult result_;
+  RunPoint* const point_;
+  RunCounters* const counters_;  // of point_
   uint64_t dropout_key_ = 0;
-  double last_checkpoint_ = 0;  // monotonic seconds
-  int64_t last_checkpoint_step_ = -1;
-  int64_t last_eval_step_ = -1;
-  bool new_best_ = false;  // the last validation was the best; its checkpoint is to be marked
+  double begin_ = 0;  // monotonic seconds
   std::vector<int64_t> ids_;
   AlignedBuffer<float> error_memories_;  // of all ranks, for checkpoints; on rank 0
 };

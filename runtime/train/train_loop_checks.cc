@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "comm/bootstrap.h"
 #include "runtime/train/agreement.h"
+#include "runtime/train/run_point.h"
 #include "runtime/train/train_loop.h"
 
 namespace lockstep::train {
@@ -19,7 +20,7 @@ absl::Status TrainLoop::ActOn(const GuardDecision& decision, const Verdict& verd
   if (decision.action == Action::kStop) {
     // Memory that failed makes wild numbers, too; then the run goes back instead.
     if (parts_.integrity != nullptr && parts_.integrity->enabled()) RETURN_IF_ERROR(CompareStates());
-    if (result_.diverged) return absl::OkStatus();
+    if (point_->diverged) return absl::OkStatus();
     if (nonfinite) return StopForNonFinite(what);
     return NumericsError(absl::StrCat(what, "; stopped before the update of this step"));
   }
@@ -74,7 +75,7 @@ absl::Status TrainLoop::CompareStates() {
   ASSIGN_OR_RETURN(const bool same,
                    parts_.integrity->Compare(*parts_.team, parts_.state->Buffers(), counters_->step,
                                              counters_->ToManifest(), parts_.log));
-  result_.diverged = !same;
+  point_->diverged = !same;
   return absl::OkStatus();
 }
 

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -46,17 +47,23 @@ struct TrainOptions {
   const comm::World* world = nullptr;  // who this rank is and where ranks meet (comm/bootstrap.h)
   const nn::ModelRegistry* models = nullptr;
   const std::atomic<int>* stop_signal = nullptr;  // number of a signal received, or 0: checkpoint, then leave
-  FaultPoints* faults = nullptr;                  // what tests make go wrong; null: nothing
+  // Called when ranks may come and go from now on, and then whenever this process has become another rank.
+  std::function<void(int rank)> on_rank;
+  // Asks whoever starts ranks for so many in all (`lockstep ctl RUN grow N`); empty: there is nobody.
+  std::function<absl::Status(int ranks)> grow;
+  FaultPoints* faults = nullptr;  // what tests make go wrong; null: nothing
   FileSystem* file_system = nullptr;
   Logger* log = nullptr;
 };
 
 // How a run ended; RUN/result.json holds the same.
 struct TrainResult {
-  std::string status;  // "done" (also when --steps said where), "interrupted" (signal)
-  int signal = 0;      // of an interrupted run
-  int64_t steps = 0;   // committed since the run began, over all resumes
-  double loss = 0;     // of the last committed step
+  // "done" (also when --steps said where), "interrupted" (signal), "left" (this rank alone, as was planned: the
+  // others go on).
+  std::string status;
+  int signal = 0;     // of an interrupted run
+  int64_t steps = 0;  // committed since the run began, over all resumes
+  double loss = 0;    // of the last committed step
   std::map<std::string, double> eval;
   std::string weights_sha256, state_sha256;
 };

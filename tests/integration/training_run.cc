@@ -77,14 +77,20 @@ std::string Workspace::WriteConfig(const std::string& name, const std::string& t
 }
 
 std::unique_ptr<Subprocess> Workspace::Start(const Command& command) const {
-  std::vector<std::string> words;
-  if (command.start == StartWith::kMpirun) {
-    words = {"/usr/bin/env", LOCKSTEP_MPIRUN, "--bind-to", "none", "-np", absl::StrCat(command.ranks),
-             ProgramPath()};
-  } else if (command.start == StartWith::kLaunch) {
-    words = {ProgramPath(), "launch", "-n", absl::StrCat(command.ranks), "--bind", "none", "--"};
+  std::vector<std::string> words = {"/usr/bin/env"};
+  words.insert(words.end(), command.environment.begin(), command.environment.end());
+  const std::string ranks = absl::StrCat(command.ranks);
+  if (command.start == StartWith::kMpirun || command.start == StartWith::kRecovery) {
+    words.insert(words.end(), {LOCKSTEP_MPIRUN, "--bind-to", "none", "-np", ranks});
+    if (command.start == StartWith::kRecovery) words.push_back("--enable-recovery");
+    words.push_back(ProgramPath());
+  } else if (command.start == StartWith::kLaunch || command.start == StartWith::kElastic) {
+    words.insert(words.end(), {ProgramPath(), "launch", "-n", ranks, "--bind", "none"});
+    if (command.start == StartWith::kElastic) words.push_back("--elastic");
+    words.insert(words.end(), command.launcher_arguments.begin(), command.launcher_arguments.end());
+    words.push_back("--");
   } else {
-    words = {ProgramPath()};
+    words.push_back(ProgramPath());
   }
   words.insert(words.end(), {"train", command.config, "--out", Path(command.out)});
   words.insert(words.end(), command.arguments.begin(), command.arguments.end());

@@ -18,7 +18,8 @@
 
 namespace lockstep::testing {
 
-enum class StartWith { kMpirun, kLaunch, kNothing };  // kNothing: one process, no launcher
+// kNothing: one process, no launcher. kRecovery: mpirun --enable-recovery; kElastic: launch --elastic.
+enum class StartWith { kMpirun, kLaunch, kNothing, kRecovery, kElastic };
 
 struct Command {
   std::string config;  // a path
@@ -26,6 +27,8 @@ struct Command {
   int ranks = 1;
   std::vector<std::string> arguments = {};  // after the common ones
   StartWith start = StartWith::kMpirun;
+  std::vector<std::string> launcher_arguments = {};  // of `lockstep launch`, beside -n
+  std::vector<std::string> environment = {};         // NAME=value
 };
 
 struct Ended {

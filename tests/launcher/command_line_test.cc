@@ -87,8 +87,17 @@ TEST(CommandLine, LaunchChecksWhatItIsGiven) {
   ExpectError("launch -n 2", 2, {"say what the ranks run"});
   ExpectError("launch -n 2 -- trian x", 2, {"ranks cannot run 'trian'", "'train'"});
   ExpectError("launch -n 2 --bnid none -- train x", 2, {"unknown flag '--bnid'", "'--bind'"});
-  ExpectError("launch -n 2 --elastic -- train x", 2, {"--elastic", "not built yet"});
+  ExpectError("launch -n 2 --elastic -- train x", 2, {"--elastic", "no --out"});
+  ExpectError("launch -n 2 --elastic -- comm all_reduce", 2, {"--elastic", "those of `train` can"});
+  ExpectError("launch -n 2 --elastic --max-restarts -1 -- train x --out y", 2, {"--max-restarts -1"});
   ExpectError("launch -n 2 -- train x --stps 3", 2, {"unknown flag '--stps'"});
+}
+
+TEST(CommandLine, CtlNamesWhatIsNotThere) {
+  ExpectError("ctl", 2, {"run is required"});
+  ExpectError("ctl no/such/run status", 2, {"there is no run in no/such/run"});
+  ExpectError("ctl . status", 2, {"no run answers", "control.sock"});
+  ExpectError("ctl . shrink -1", 2, {"'-1'", "from 0"});
 }
 
 TEST(CommandLine, ConfigurationErrorsNameFileAndField) {
