@@ -3,8 +3,11 @@
 #ifndef LOCKSTEP_COMM_CALL_H_
 #define LOCKSTEP_COMM_CALL_H_
 
+#include <array>
+#include <bit>
 #include <cstdint>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "comm/communicator.h"
@@ -88,9 +91,13 @@ struct CallDescriptor {
   uint64_t sequence = 0;  // number of the collective on this communicator
   uint64_t parts = 0;     // a hash of `counts`, where they must agree; 0: equal parts
 
-  friend bool operator==(const CallDescriptor&, const CallDescriptor&) = default;
+  // By words, as there are no gaps: each small collective compares one for each rank.
+  friend bool operator==(const CallDescriptor& a, const CallDescriptor& b) {
+    using Words = std::array<uint64_t, 5>;
+    return std::bit_cast<Words>(a) == std::bit_cast<Words>(b);
+  }
 };
-static_assert(sizeof(CallDescriptor) == 40);
+static_assert(sizeof(CallDescriptor) == 40 && std::has_unique_object_representations_v<CallDescriptor>);
 
 CallDescriptor DescriptorOf(const Call& call, uint64_t sequence, int size);
 // "all_reduce #12 of 1048576 F32, sum, two_shot". Safe on any bytes.

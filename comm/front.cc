@@ -103,7 +103,8 @@ absl::Status Front::Prepare(Call& call, const CallOptions& o) const {
   if (o.algorithm.empty()) {
     RETURN_IF_ERROR(Validate(call, rank_, size_));
     // The communicator's default is a wish for where it applies.
-    if (CheckAlgorithm(call, options_.algorithm, size_).ok()) call.algorithm = options_.algorithm;
+    const Algorithm wish = options_.algorithm;
+    if (wish != Algorithm::kAuto && CheckAlgorithm(call, wish, size_).ok()) call.algorithm = wish;
     return absl::OkStatus();
   }
   const auto asked = AlgorithmFromName(o.algorithm);

@@ -157,8 +157,8 @@ absl::Status ShmGroup::Begin(const CallDescriptor& descriptor) {
   Greeting& mine = mine_->greetings[parity];
   mine.descriptor = descriptor;
   mine.phase.store(++phase_, std::memory_order_release);
-  // As a rule all ranks have a core and come at once; then nobody sleeps, and the fence, which waits until all
-  // stores have left this core, is better after the others' greetings than before.
+  // As a rule all ranks have a core and come at once; then nobody sleeps, and the fence, which waits until
+  // all stores have left this core, is better after the others' greetings than before.
   const bool all = AllGreet(parity, crowded() ? 0 : kLooksBeforeWaking);
   FullFence();
   WakeSleepers(mine.phase);
@@ -166,7 +166,8 @@ absl::Status ShmGroup::Begin(const CallDescriptor& descriptor) {
     const int peer = (rank_ + k) % size_;
     RETURN_IF_ERROR(AwaitWord(peer, control(peer).greetings[parity].phase, phase_, "arrive"));
   }
-  for (int peer = 0; peer < size_; ++peer) {
+  for (int k = 1; k < size_; ++k) {
+    const int peer = (rank_ + k) % size_;
     const CallDescriptor& theirs = control(peer).greetings[parity].descriptor;
     if (!(theirs == descriptor)) return MismatchError(NameOf(rank_), descriptor, NameOf(peer), theirs);
   }

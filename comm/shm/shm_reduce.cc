@@ -1,6 +1,7 @@
 // The reductions of ShmEngine.
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 #include "comm/shm/cross_memory.h"
 #include "comm/shm/direct_two_shot.h"
@@ -40,13 +41,15 @@ std::string ShmEngine::DescribeChoices() const {
 
 absl::Status ShmEngine::ReduceEverywhere(const Call& call, RunContext& context) {
   const ReductionPlan& plan = plans_.For(call, size());
-  Reduction reduction;
-  reduction.plan = &plan;
-  reduction.inputs = InputsOf(call);
-  reduction.count = call.kind == Collective::kReduceLanes ? call.out.count : call.in.count;
-  reduction.element_bytes = SizeOf(call.dtype());
-  reduction.everyone = call.kind != Collective::kReduce;
-  reduction.out = reduction.everyone || rank() == call.root ? call.out.data : nullptr;
+  const bool everyone = call.kind != Collective::kReduce;
+  const Reduction reduction{
+      .inputs = InputsOf(call),
+      .out = everyone || rank() == call.root ? call.out.data : nullptr,
+      .count = call.kind == Collective::kReduceLanes ? call.out.count : call.in.count,
+      .element_bytes = SizeOf(call.dtype()),
+      .plan = &plan,
+      .everyone = everyone,
+  };
   const size_t bytes = reduction.count * reduction.element_bytes;
   const size_t staged_bytes = bytes * plan.most_inputs;
   const bool fits = staged_bytes <= kOneShotBytes;  // one-shot of more would only be a slower two-shot
@@ -80,9 +83,11 @@ template <typename BeginOf>
 void ShmEngine::ReduceWhole(const Reduction& reduction, const BeginOf& begin_of) {
   const size_t bytes = reduction.count * reduction.element_bytes;
   if (reduction.out == nullptr || bytes == 0) return;
-  Pointers<const void*> inputs;
-  for (const auto& [owner, index] : reduction.plan->inputs) {
-    inputs.push_back(owner == rank() ? reduction.inputs[index] : begin_of(owner) + index * bytes);
+  const size_t parts = reduction.plan->inputs.size();
+  Pointers<const void*> inputs(parts);
+  for (size_t i = 0; i < parts; ++i) {
+    const auto [owner, index] = reduction.plan->inputs[i];
+    inputs[i] = owner == rank() ? reduction.inputs[index] : begin_of(owner) + index * bytes;
   }
   reduction.plan->program->Run(inputs.data(), reduction.out, reduction.count);
 }
@@ -95,7 +100,10 @@ void ShmEngine::ReduceStaged(const Reduction& reduction, size_t area) {
 absl::Status ShmEngine::OneShot(const Reduction& reduction, const RunContext& context) {
   const size_t bytes = reduction.count * reduction.element_bytes;
   if (bytes * reduction.plan->most_inputs <= kGreetingBytes) {
-    StageWhole(reduction, group_.NextPayload());
+    std::byte* payload = group_.NextPayload();
+    for (size_t i = 0; i < reduction.inputs.size() && bytes > 0; ++i, payload += bytes) {
+      std::memcpy(payload, reduction.inputs[i], bytes);
+    }
     RETURN_IF_ERROR(group_.Begin(context.descriptor));
     ReduceWhole(reduction, [&](int owner) { return group_.PayloadOf(owner); });
     return absl::OkStatus();
