@@ -59,36 +59,23 @@ std::string Config(const Workspace& work) {
   return work.WriteConfig("pictures", text);
 }
 
-Traces TracesOf(const Workspace& work, const std::string& config, const std::string& name, int ranks,
-                std::vector<std::string> settings = {}) {
-  std::vector<std::string> arguments = {"--ledger"};
-  for (const std::string& setting : settings) arguments.insert(arguments.end(), {"--set", setting});
-  const Ended run = work.Train({.config = config,
-                                .out = name,
-                                .ranks = ranks,
-                                .arguments = arguments,
-                                .start = ranks == 1 ? StartWith::kNothing : StartWith::kMpirun});
-  EXPECT_EQ(run.code, 0) << run.output;
-  return work.TracesOf(name);
-}
-
 TEST(ImageTraining, WorldAndThreadsChangeNothing) {
   const Workspace work;
   const std::string config = Config(work);
-  const Traces alone = TracesOf(work, config, "alone", 1);
+  const Traces alone = work.TrainedTraces(config, "alone", 1);
   EXPECT_EQ(alone.metrics.size(), 6u + 2u);
-  EXPECT_EQ(TracesOf(work, config, "threads", 1, {"execution.threads=2", "execution.read_ahead_steps=1"}),
+  EXPECT_EQ(work.TrainedTraces(config, "threads", 1, {"execution.threads=2", "execution.read_ahead_steps=1"}),
             alone);
-  EXPECT_EQ(TracesOf(work, config, "two", 2), alone);
-  EXPECT_EQ(TracesOf(work, config, "three", 3, {"execution.threads=2"}), alone);
-  const Traces other = TracesOf(work, config, "flip", 1, {"data.image.train.flip=false"});
+  EXPECT_EQ(work.TrainedTraces(config, "two", 2), alone);
+  EXPECT_EQ(work.TrainedTraces(config, "three", 3, {"execution.threads=2"}), alone);
+  const Traces other = work.TrainedTraces(config, "flip", 1, {"data.image.train.flip=false"});
   EXPECT_NE(other.weights_sha256, alone.weights_sha256) << "the augmentation does something";
 }
 
 TEST(ImageTraining, ResumedRunSeesTheSamePictures) {
   const Workspace work;
   const std::string config = Config(work);
-  const Traces calm = TracesOf(work, config, "calm", 1);
+  const Traces calm = work.TrainedTraces(config, "calm", 1);
   for (const auto& [steps, ranks] : std::vector<std::pair<std::string, int>>{{"2", 2}, {"6", 3}}) {
     const Ended run = work.Train(
         {.config = config, .out = "cut", .ranks = ranks, .arguments = {"--ledger", "--steps", steps}});

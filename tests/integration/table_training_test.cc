@@ -34,19 +34,6 @@ std::string Penguins(const Workspace& work) {
   return work.WriteConfig("penguins", absl::StrReplaceAll(ReadFile(kExample), {{"examples/data", "DATA"}}));
 }
 
-Traces TracesOf(const Workspace& work, const std::string& config, const std::string& name, int ranks,
-                std::vector<std::string> settings = {}) {
-  std::vector<std::string> arguments = {"--ledger"};
-  for (const std::string& setting : settings) arguments.insert(arguments.end(), {"--set", setting});
-  const Ended run = work.Train({.config = config,
-                                .out = name,
-                                .ranks = ranks,
-                                .arguments = arguments,
-                                .start = ranks == 1 ? StartWith::kNothing : StartWith::kMpirun});
-  EXPECT_EQ(run.code, 0) << run.output;
-  return work.TracesOf(name);
-}
-
 double AccuracyOf(const Workspace& work, const std::string& out) {
   const std::string eval = work.ResultField(out, "eval");
   const size_t at = eval.find("\"accuracy\":");
@@ -56,18 +43,19 @@ double AccuracyOf(const Workspace& work, const std::string& out) {
 TEST(TableTraining, PenguinsAreToldApartTheSameInAnyWorld) {
   const Workspace work;
   const std::string config = Penguins(work);
-  const Traces alone = TracesOf(work, config, "alone", 1);
+  const Traces alone = work.TrainedTraces(config, "alone", 1);
   EXPECT_GE(AccuracyOf(work, "alone"), 0.97) << work.ResultField("alone", "eval");
-  EXPECT_EQ(TracesOf(work, config, "two", 2), alone);
-  EXPECT_EQ(TracesOf(work, config, "four", 4, {"execution.threads=1"}), alone);
-  const Traces narrow = TracesOf(work, config, "narrow", 1, {"data.columns.column[6].linear={}", "seed=2"});
+  EXPECT_EQ(work.TrainedTraces(config, "two", 2), alone);
+  EXPECT_EQ(work.TrainedTraces(config, "four", 4, {"execution.threads=1"}), alone);
+  const Traces narrow =
+      work.TrainedTraces(config, "narrow", 1, {"data.columns.column[6].linear={}", "seed=2"});
   EXPECT_NE(narrow.weights_sha256, alone.weights_sha256);
 }
 
 TEST(TableTraining, ResumedInAnotherWorld) {
   const Workspace work;
   const std::string config = Penguins(work);
-  const Traces calm = TracesOf(work, config, "calm", 1, {"epochs=4"});
+  const Traces calm = work.TrainedTraces(config, "calm", 1, {"epochs=4"});
   for (const auto& [steps, ranks] : std::vector<std::pair<std::string, int>>{{"9", 2}, {"1000", 3}}) {
     const Ended run = work.Train({.config = config,
                                   .out = "cut",
@@ -172,8 +160,8 @@ data { train: "FILE" label { feature: "label" classes: 2 }
 lanes: 4  global_batch: 8  steps: 20
 )",
                                                        {{"FILE", work.Path("s.tfrecord")}}));
-  const Traces alone = TracesOf(work, config, "alone", 1);
-  EXPECT_EQ(TracesOf(work, config, "two", 2), alone);
+  const Traces alone = work.TrainedTraces(config, "alone", 1);
+  EXPECT_EQ(work.TrainedTraces(config, "two", 2), alone);
   const Ended shorter = work.Train({.config = config,
                                     .out = "short",
                                     .arguments = {"--set", "data.input.shape=4"},

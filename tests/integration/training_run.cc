@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "gtest/gtest.h"
 
 namespace lockstep::testing {
 
@@ -107,6 +108,19 @@ std::string Workspace::Read(const std::string& name) const {
   std::stringstream text;
   text << std::ifstream(Path(name)).rdbuf();
   return text.str();
+}
+
+Traces Workspace::TrainedTraces(const std::string& config, const std::string& out, int ranks,
+                                const std::vector<std::string>& settings) const {
+  std::vector<std::string> arguments = {"--ledger"};
+  for (const std::string& setting : settings) arguments.insert(arguments.end(), {"--set", setting});
+  const Ended run = Train({.config = config,
+                           .out = out,
+                           .ranks = ranks,
+                           .arguments = arguments,
+                           .start = ranks == 1 ? StartWith::kNothing : StartWith::kMpirun});
+  EXPECT_EQ(run.code, 0) << run.output;
+  return TracesOf(out);
 }
 
 std::string Workspace::ResultField(const std::string& out, const std::string& field) const {

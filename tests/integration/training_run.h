@@ -62,6 +62,10 @@ class Workspace {
 
   std::string Read(const std::string& name) const;  // "" when it is not there
   Traces TracesOf(const std::string& out) const;
+  // Trains into `out` with a ledger (one rank: without a launcher; more: under mpirun), with a --set for each of
+  // `settings`, expects that to end well, and reads what is left.
+  Traces TrainedTraces(const std::string& config, const std::string& out, int ranks,
+                       const std::vector<std::string>& settings = {}) const;
   std::string ResultField(const std::string& out, const std::string& field) const;  // as JSON; "" if missing
 
   // Processes of the program (not of launchers) whose command line names this workspace's folder `out`.

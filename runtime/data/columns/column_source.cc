@@ -1,12 +1,12 @@
 #include "runtime/data/columns/column_source.h"
 
-#include <mutex>
 #include <utility>
 
 #include "runtime/core/aligned_buffer.h"
 #include "runtime/core/hash.h"
 #include "runtime/data/columns/column_transform.h"
 #include "runtime/data/example_parser.h"
+#include "runtime/data/scratch_pool.h"
 
 namespace lockstep::data {
 namespace {
@@ -47,25 +47,11 @@ class ColumnSource final : public SampleSource {
   absl::Status DecodeRecord(absl::string_view record, absl::Span<std::byte* const> outputs) const {
     RETURN_IF_ERROR(label_.Parse(record, outputs.subspan(1, 1)));
     const bool tables = outputs.size() > 2;
-    std::unique_ptr<Scratch> scratch = TakeScratch();
-    const absl::Status applied = transform_.Apply(record, scratch.get(), reinterpret_cast<float*>(outputs[0]),
-                                                  tables ? reinterpret_cast<int32_t*>(outputs[2]) : nullptr,
-                                                  tables ? reinterpret_cast<float*>(outputs[3]) : nullptr);
-    GiveBack(std::move(scratch));
-    return applied;
-  }
-
-  // One for each thread that decodes at the same time.
-  std::unique_ptr<Scratch> TakeScratch() const {
-    std::lock_guard lock(mutex_);
-    if (free_.empty()) return std::make_unique<Scratch>();
-    std::unique_ptr<Scratch> scratch = std::move(free_.back());
-    free_.pop_back();
-    return scratch;
-  }
-  void GiveBack(std::unique_ptr<Scratch> scratch) const {
-    std::lock_guard lock(mutex_);
-    free_.push_back(std::move(scratch));
+    return scratches_.With([&](Scratch* scratch) {
+      return transform_.Apply(record, scratch, reinterpret_cast<float*>(outputs[0]),
+                              tables ? reinterpret_cast<int32_t*>(outputs[2]) : nullptr,
+                              tables ? reinterpret_cast<float*>(outputs[3]) : nullptr);
+    });
   }
 
   const std::shared_ptr<const Dataset> dataset_;
@@ -73,8 +59,7 @@ class ColumnSource final : public SampleSource {
   const ExampleParser label_;
   std::vector<InputSpec> inputs_;
   std::string fingerprint_;
-  mutable std::mutex mutex_;
-  mutable std::vector<std::unique_ptr<Scratch>> free_;  // guarded by mutex_
+  const ScratchPool<Scratch> scratches_;
 };
 
 }  // namespace

@@ -1,10 +1,10 @@
 #include "runtime/data/image/image_source.h"
 
-#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "runtime/core/aligned_buffer.h"
+#include "runtime/data/scratch_pool.h"
 
 namespace lockstep::data {
 namespace {
@@ -46,24 +46,10 @@ class ImageSource final : public SampleSource {
                             absl::Span<std::byte* const> outputs) const {
     RETURN_IF_ERROR(label_.Parse(record, outputs.subspan(1, 1)));
     ASSIGN_OR_RETURN(const absl::string_view bytes, BytesFeature(record, feature_));
-    std::unique_ptr<Scratch> scratch = TakeScratch();
-    const absl::Status applied =
-        transform_.Apply(bytes, position, scratch.get(), reinterpret_cast<float*>(outputs[0]));
-    GiveBack(std::move(scratch));
+    const absl::Status applied = scratches_.With([&](Scratch* scratch) {
+      return transform_.Apply(bytes, position, scratch, reinterpret_cast<float*>(outputs[0]));
+    });
     return applied.ok() ? applied : Annotate(applied, absl::StrCat("feature '", feature_, "'"));
-  }
-
-  // One for each thread that decodes at the same time.
-  std::unique_ptr<Scratch> TakeScratch() const {
-    std::lock_guard lock(mutex_);
-    if (free_.empty()) return std::make_unique<Scratch>();
-    std::unique_ptr<Scratch> scratch = std::move(free_.back());
-    free_.pop_back();
-    return scratch;
-  }
-  void GiveBack(std::unique_ptr<Scratch> scratch) const {
-    std::lock_guard lock(mutex_);
-    free_.push_back(std::move(scratch));
   }
 
   const std::shared_ptr<const Dataset> dataset_;
@@ -71,8 +57,7 @@ class ImageSource final : public SampleSource {
   const ImageTransform transform_;
   const ExampleParser label_;
   std::vector<InputSpec> inputs_;
-  mutable std::mutex mutex_;
-  mutable std::vector<std::unique_ptr<Scratch>> free_;  // guarded by mutex_
+  const ScratchPool<Scratch> scratches_;
 };
 
 }  // namespace
