@@ -59,6 +59,7 @@ absl::Status Session::MakeTransport(comm::Meeting& meeting, absl::Duration conne
   communicator.interface = config.interface();
   communicator.dump_folder = options_.out;
   communicator.log = options_.log;
+  if (options_.faults != nullptr && options_.faults->armed()) communicator.faults = options_.faults;
   ASSIGN_OR_RETURN(communicator_, comm::MakeCommunicator(meeting, communicator));
   if (membership_ != nullptr && options_.on_rank) options_.on_rank(communicator_->rank());
   return absl::OkStatus();
@@ -198,6 +199,7 @@ absl::Status Session::EnterGeneration(TakeoverReport* report) {
   }
   interruption_.Cover(communicator_.get());
   RETURN_IF_ERROR(LookAround());
+  (void)ReachFault(options_.faults, "recovery.connected");
   const bool writes = communicator_->rank() == 0;
   if (!writes) CloseWriters();
   const bool takes_over = writes && !folder_;

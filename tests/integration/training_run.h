@@ -53,6 +53,7 @@ class Workspace {
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
 
+  void Keep() { kept_ = true; }  // for people to look at
   std::string Path(const std::string& name) const { return folder_ + "/" + name; }
   // Writes `text` with DATA replaced by the folder of the shipped records; returns its path.
   std::string WriteConfig(const std::string& name, const std::string& text) const;
@@ -74,6 +75,7 @@ class Workspace {
 
  private:
   std::string folder_;
+  bool kept_ = false;
 };
 
 // The program under test.
