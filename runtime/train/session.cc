@@ -189,6 +189,7 @@ absl::Status Session::BeginMembership() {
   }
   ASSIGN_OR_RETURN(membership_,
                    comm::Membership::Begin(*communicator_, RunCredentials(), OptionsForMembership()));
+  NoteWriter();
   WatchMembership();
   if (options_.on_rank) options_.on_rank(communicator_->rank());
   return absl::OkStatus();

@@ -163,7 +163,7 @@ void Session::WatchMembership() {
 
 void Session::DropGeneration() {
   interruption_.Clear();
-  CloseCheckpoints();
+  EndTeamOfWriters();
   if (feed_ != nullptr) feed_->Pause();
   evaluator_.reset();
   replica_.reset();
@@ -172,13 +172,17 @@ void Session::DropGeneration() {
   communicator_.reset();
 }
 
-// What writers were given, but may not have finished, is due again: ranks write together, and some are gone.
+// What the writer before was given, but may not have finished, is due again. So is what a team of writers was
+// given, since it ends with its generation.
 void Session::NoteWriter() {
-  if (point_.stage != Stage::kNothing) {
+  const int writer = membership_->members()[0].number;
+  const bool others = writer != writer_ || team_writes_;
+  if (writer_ >= 0 && others && point_.stage != Stage::kNothing) {
     if (point_.saved_step >= 0) point_.lost_step = point_.saved_step;
     point_.saved_step = -1;
     point_.stage = std::min(point_.stage, Stage::kEvaluated);
   }
+  writer_ = writer;
 }
 
 absl::Status Session::EnterGeneration(TakeoverReport* report) {

@@ -130,12 +130,14 @@ void Session::ReplaceLostCheckpoint() {
   const std::string folder = folder_->paths().checkpoints();
   if (options_.file_system->Exists(CheckpointPath(folder, lost))) return;
   const bool best = config_.eval().keep_best() && point_.counters.best_step == lost;
+  if (best && WriteKeptBest(lost)) return;
   log_->Warning(absl::StrCat("the checkpoint of step ", lost, best ? ", the best one," : "",
                              " died with the rank that wrote it; the next step gets one"));
   desk_->Ask({.checkpoint = true});
 }
 
 void Session::CloseObservers() {
+  checkpoints_.reset();
   control_.reset();
   if (audience_ != nullptr) audience_->OnEnd();
   desk_ = nullptr;
@@ -145,7 +147,7 @@ void Session::CloseObservers() {
 }
 
 void Session::CloseWriters() {
-  CloseCheckpoints();
+  if (team_writes_ && checkpoints_ != nullptr) checkpoints_->Abandon();  // the team has parted
   CloseObservers();
   trace_.reset();
   folder_.reset();

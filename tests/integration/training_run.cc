@@ -49,7 +49,10 @@ eval { every_steps: 9 metric: "accuracy" max_records: 50 }
 execution { threads: 1 }
 )";
 
-std::string ProgramPath() { return LOCKSTEP_BINARY_DIR "/bin/lockstep"; }
+std::string ProgramPath() {
+  const char* const other = std::getenv("LOCKSTEP_PROGRAM");
+  return other != nullptr ? other : LOCKSTEP_BINARY_DIR "/bin/lockstep";
+}
 
 void PrintTo(const Traces& traces, std::ostream* out) {
   *out << "weights " << traces.weights_sha256 << "\nstate " << traces.state_sha256 << "\nledger of "

@@ -78,7 +78,7 @@ class Workspace {
   bool kept_ = false;
 };
 
-// The program under test.
+// The program under test; LOCKSTEP_PROGRAM names another one, such as a copy that no build replaces meanwhile.
 std::string ProgramPath();
 
 // A model with everything that could depend on who computes it: convolution, batch norm, dropout, two
