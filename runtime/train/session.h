@@ -22,6 +22,7 @@
 #include "comm/membership.h"
 #include "runtime/train/audience.h"
 #include "runtime/train/banner.h"
+#include "runtime/train/busy.h"
 #include "runtime/train/checkpoint_writer.h"
 #include "runtime/train/compression/compressor.h"
 #include "runtime/train/control_desk.h"
@@ -155,6 +156,7 @@ class Session {
   std::unique_ptr<comm::Membership> membership_;  // null: the first generation is the only one
   int writer_ = -1;                               // member number of rank 0; -1: not known yet
   KeptBest kept_best_;
+  Busy busy_;
 
   // Of the generation.
   std::unique_ptr<comm::Communicator> communicator_;

@@ -36,7 +36,8 @@ std::string BootId() {
 }  // namespace
 
 absl::Status Session::Connect() {
-  const auto deadline = absl::Seconds(config_.execution().comm().deadline_seconds());
+  (void)ReachFault(options_.faults, "start.meet");
+  const auto deadline = absl::Seconds(config_.execution().comm().connect_seconds());
   // The meeting file of a start without PMIx lies in the run folder, so that must be there first.
   if (!options_.out.empty()) {
     absl::Status made = options_.file_system->CreateFolders(options_.out);
@@ -61,6 +62,7 @@ absl::Status Session::MakeTransport(comm::Meeting& meeting, absl::Duration conne
   communicator.log = options_.log;
   if (options_.faults != nullptr && options_.faults->armed()) communicator.faults = options_.faults;
   ASSIGN_OR_RETURN(communicator_, comm::MakeCommunicator(meeting, communicator));
+  busy_.ShowTo(communicator_.get());
   if (membership_ != nullptr && options_.on_rank) options_.on_rank(communicator_->rank());
   return absl::OkStatus();
 }
@@ -151,6 +153,7 @@ absl::Status Session::StartFeed() {
   feed.owned = replica_->owned();
   std::vector<std::string> inputs;
   for (const graph::Input& input : train_program_->inputs()) inputs.push_back(input.name);
+  feed_->ShowWaits(&busy_);
   return feed_->Start(feed, inputs, point_.counters.step);
 }
 
@@ -169,6 +172,7 @@ void Session::DropGeneration() {
   replica_.reset();
   compressor_.reset();
   team_.reset();
+  busy_.ShowTo(nullptr);
   communicator_.reset();
 }
 
@@ -186,6 +190,7 @@ void Session::NoteWriter() {
 }
 
 absl::Status Session::EnterGeneration(TakeoverReport* report) {
+  const Busy::Scope busy(&busy_);
   DropGeneration();
   WatchMembership();
   (void)ReachFault(options_.faults, "recovery.meet");
@@ -220,7 +225,9 @@ absl::Status Session::EnterGeneration(TakeoverReport* report) {
   if (made.ok()) made = StartFeed();
   RETURN_IF_ERROR(AgreeOnStatus(*communicator_, made));
   EnterIntegrity();
-  return CarryWritersOn();
+  prepared_ = true;
+  // What a rank 0 of before writes with may be closed already, for going back.
+  return report->diverged ? GoBack() : CarryWritersOn();
 }
 
 BannerFacts Session::FactsForBanner() const {

@@ -74,6 +74,7 @@ void Session::EnterIntegrity() {
 }
 
 absl::Status Session::GoBack() {
+  const Busy::Scope busy(&busy_);
   const absl::Status begun = AgreeOnStatus(*communicator_, integrity_->BeginReplay());
   if (!begun.ok()) return communicator_->status().ok() ? integrity_->GiveUp(begun.message()) : begun;
   going_back_ = true;

@@ -35,6 +35,7 @@ LoopParts Session::PartsForLoop() {
   parts.integrity = integrity_.get();
   parts.checkpoints = checkpoints_.get();
   parts.kept_best = PlaceForBest();
+  parts.busy = &busy_;
   parts.trace = trace_.get();
   parts.log = log_;
   if (audience_ != nullptr) parts.observers.push_back(audience_.get());
@@ -154,6 +155,7 @@ void Session::SayWhatChanged(const TakeoverReport& report, double seconds, LogLe
 }
 
 absl::StatusOr<TrainResult> Session::Finish() {
+  const Busy::Scope busy(&busy_);
   absl::Status saved;
   if (communicator_->rank() == 0) {
     const SaveOutcome outcome = checkpoints_->Wait();

@@ -99,7 +99,7 @@ absl::Status Session::TakeWritersOver() {
   RETURN_IF_ERROR(
       MakeAudience({metrics.step, metrics.eval}, {ledger.step, 0}, std::max<int64_t>(step - 1, 0)));
   // Only where the lines of a machine that died never got to the disk that all share.
-  for (int64_t lost = std::min(metrics.step, ledger.step) + 1; lost < step; ++lost) {
+  for (int64_t lost = std::min(metrics.step, ledger.step) + 1; lost < step && !point_.diverged; ++lost) {
     if (lost > metrics.step) {
       log_->Warning(absl::StrCat("metrics.jsonl: the line of step ", lost, " died with the rank that wrote"));
     }
@@ -109,7 +109,6 @@ absl::Status Session::TakeWritersOver() {
 
 absl::Status Session::CarryWritersOn() {
   RETURN_IF_ERROR(OpenCheckpoints());
-  prepared_ = true;
   if (!folder_) return absl::OkStatus();
   ShowMembers();
   desk_->SetPaused(point_.paused);

@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "runtime/core/clock.h"
 #include "runtime/core/rng.h"
+#include "runtime/train/busy.h"
 #include "runtime/train/compression/compression_state.h"
 #include "runtime/train/kept_best.h"
 #include "runtime/train/run_point.h"
@@ -201,6 +202,7 @@ absl::Status TrainLoop::TellStep(const StepMetrics& metrics, double vote_end) {
   if (parts_.membership != nullptr && MonotonicSeconds() - vote_end > kSuspiciousSeconds) {
     RETURN_IF_ERROR(parts_.membership->CheckCurrent());
   }
+  const Busy::Scope writing(parts_.busy);
   ids_.clear();
   if (parts_.ledger && !parts_.observers.empty()) parts_.feed->RecordIds(metrics.step - 1, &ids_);
   for (Observer* observer : parts_.observers) observer->OnStep(metrics, ids_);
@@ -337,6 +339,7 @@ absl::Status TrainLoop::SaveCheckpoint(bool best) {
     if (point_->diverged) return absl::OkStatus();
   }
   RETURN_IF_ERROR(ReachFault(parts_.faults, "save.begin"));
+  const Busy::Scope copying(parts_.busy);
   point_->last_save = MonotonicSeconds();
   point_->saved_step = counters_->step;
   TrainTensors tensors = parts_.state->Tensors();

@@ -80,10 +80,11 @@ class Series {
   bool Run() {
     std::printf("chaos: seed %llu\n", static_cast<unsigned long long>(flags_.seed));
     for (const Recipe& recipe : Recipes()) {
-      calm_.push_back(CalmTraces(recipe));
+      calm_.push_back(RunCalmly(recipe));
+      const Traces& traces = calm_.back().traces;
       std::printf("calm run of recipe %s: weights %s, %zu lines of metrics\n", recipe.name.c_str(),
-                  calm_.back().weights_sha256.c_str(), calm_.back().metrics.size());
-      if (calm_.back().weights_sha256.size() < 64) {
+                  traces.weights_sha256.c_str(), traces.metrics.size());
+      if (traces.weights_sha256.size() < 64) {
         std::printf("it did not work\n");
         return false;
       }
@@ -158,7 +159,7 @@ class Series {
 
   const Flags& flags_;
   const double begin_;
-  std::vector<Traces> calm_;
+  std::vector<CalmRun> calm_;
   std::atomic<int> next_{0};
   std::mutex mutex_;
   Tally tally_;

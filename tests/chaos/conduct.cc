@@ -113,7 +113,7 @@ class Sight {
 
 class Conductor {
  public:
-  Conductor(const Schedule& schedule, const Traces& calm, const ConductOptions& options)
+  Conductor(const Schedule& schedule, const CalmRun& calm, const ConductOptions& options)
       : schedule_(schedule), calm_(calm), options_(options), dice_(schedule.seed ^ 0x5ca1ab1e) {
     config_ = work_.WriteConfig("config", schedule.recipe->config);
     std::ofstream(work_.Path("schedule.txt")) << "seed " << schedule.seed << "\n" << Describe(schedule);
@@ -221,22 +221,26 @@ class Conductor {
   }
 
   void Compare() {
-    const Traces traces = work_.TracesOf(kOut);
-    if (traces.weights_sha256 != calm_.weights_sha256) {
-      why_ = absl::StrCat("other weights: ", traces.weights_sha256, ", calm ", calm_.weights_sha256);
-    } else if (traces.state_sha256 != calm_.state_sha256) {
+    const Traces traces = work_.TracesOf(kOut), &calm = calm_.traces;
+    if (traces.weights_sha256 != calm.weights_sha256) {
+      why_ = absl::StrCat("other weights: ", traces.weights_sha256, ", calm ", calm.weights_sha256);
+    } else if (traces.state_sha256 != calm.state_sha256) {
       why_ = "the same weights, another state";
-    } else if (traces.ledger != calm_.ledger) {
+    } else if (traces.ledger != calm.ledger) {
       why_ = "another ledger: samples lost or repeated";
-    } else if (traces.metrics != calm_.metrics) {
+    } else if (traces.metrics != calm.metrics) {
       why_ = "other metrics";
-      for (size_t i = 0; i < std::max(traces.metrics.size(), calm_.metrics.size()); ++i) {
+      for (size_t i = 0; i < std::max(traces.metrics.size(), calm.metrics.size()); ++i) {
         const std::string ours = i < traces.metrics.size() ? traces.metrics[i] : "(none)";
-        const std::string theirs = i < calm_.metrics.size() ? calm_.metrics[i] : "(none)";
+        const std::string theirs = i < calm.metrics.size() ? calm.metrics[i] : "(none)";
         if (ours == theirs) continue;
         absl::StrAppend(&why_, "; line ", i + 1, ": ", ours, ", calm: ", theirs);
         break;
       }
+    }
+    const std::string best = work_.Read(absl::StrCat(kOut, "/checkpoints/best"));
+    if (why_.empty() && best != calm_.best && !best_is_lost_) {
+      why_ = absl::StrCat("the best checkpoint is ", best, ", calm ", calm_.best);
     }
     if (!why_.empty()) return;
     std::error_code ignored;
@@ -353,6 +357,7 @@ class Conductor {
   }
 
   void CountWhatHappened(const std::string& output) {
+    best_is_lost_ |= absl::StrContains(output, ", the best one, died with the rank that wrote it");
     tally_.recoveries += Count(output, ": going on with ");
     tally_.restarts += Count(output, "; starting another in ");
     tally_.all_again += Count(output, "starting all again");
@@ -393,7 +398,8 @@ class Conductor {
   }
 
   const Schedule& schedule_;
-  const Traces& calm_;
+  const CalmRun& calm_;
+  bool best_is_lost_ = false;
   const ConductOptions& options_;
   Workspace work_;
   Dice dice_;
@@ -421,17 +427,17 @@ void Tally::Add(const Tally& other) {
   for (const auto& [place, count] : other.places) places[place] += count;
 }
 
-Outcome Conduct(const Schedule& schedule, const Traces& calm, const ConductOptions& options) {
+Outcome Conduct(const Schedule& schedule, const CalmRun& calm, const ConductOptions& options) {
   return Conductor(schedule, calm, options).Run();
 }
 
-Traces CalmTraces(const Recipe& recipe) {
+CalmRun RunCalmly(const Recipe& recipe) {
   const Workspace work;
   const std::string config = work.WriteConfig("config", recipe.config);
   Command command = {.config = config, .out = kOut, .ranks = 1, .start = StartWith::kNothing};
   command.arguments = {"--ledger", "--set", absl::StrCat("steps=", recipe.steps)};
   (void)work.Train(command);
-  return work.TracesOf(kOut);
+  return {work.TracesOf(kOut), work.Read(absl::StrCat(kOut, "/checkpoints/best"))};
 }
 
 }  // namespace lockstep::testing

@@ -36,11 +36,17 @@ struct ConductOptions {
   bool keep = false;            // the folder, also of one that went well
 };
 
+// Of the undisturbed run.
+struct CalmRun {
+  Traces traces;
+  std::string best;  // the name of its best checkpoint
+};
+
 // Blocking; from any thread. `calm`: of the schedule's recipe.
-Outcome Conduct(const Schedule& schedule, const Traces& calm, const ConductOptions& options);
+Outcome Conduct(const Schedule& schedule, const CalmRun& calm, const ConductOptions& options);
 
 // The undisturbed run, by one rank.
-Traces CalmTraces(const Recipe& recipe);
+CalmRun RunCalmly(const Recipe& recipe);
 
 }  // namespace lockstep::testing
 

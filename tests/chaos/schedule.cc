@@ -135,6 +135,7 @@ std::vector<std::string> DrawSettings(Dice& dice) {
     settings.push_back(absl::StrCat("execution.", name, "=", value));
   };
   set("comm.deadline_seconds", dice.Of<int>({1, 1, 2, 4}));
+  set("comm.connect_seconds", 8);
   set("comm.backend", dice.Of<std::string>({"auto", "shm", "shm", "tcp", "tcp", "hier"}));
   set("comm.algorithm", dice.Of<std::string>({"auto", "auto", "one_shot", "two_shot"}));
   set("comm.bucket_kib", dice.Of<int>({4, 64, 4096}));
