@@ -224,7 +224,7 @@ TEST_F(Elastic, TheBestCheckpointOutlivesItsWriter) {
   for (const std::string& config : configs) {
     config_ = config;
     const bool team = config != configs[0];
-    const std::string out = team ? "best-team" : "best", calm_out = team ? "calm-team" : "calm";
+    const std::string out = team ? "kept-team" : "kept", calm_out = team ? "calm-team" : "calm";
     Command alone = CommandFor(calm_out, 1, StartWith::kNothing);
     Command disturbed = WithoutRestarts(CommandFor(out, 3, StartWith::kElastic, team ? of_team : faults));
     for (Command* command : {&alone, &disturbed}) {
