@@ -102,6 +102,7 @@ class Session {
   absl::Status MakeAudience(Told metrics_hold, Told ledger_holds, int64_t events_from);
   absl::Status TakeWritersOver();  // on a rank 0 that was not
   void ReplaceLostCheckpoint();
+  void ReplaceLostBest();
   bool WriteKeptBest(int64_t step);
   absl::Status CarryWritersOn();
   void CloseObservers();

@@ -125,14 +125,27 @@ absl::Status Session::CarryWritersOn() {
 
 void Session::ReplaceLostCheckpoint() {
   const int64_t lost = std::exchange(point_.lost_step, -1);
-  if (lost < 0 || lost >= point_.counters.step) return;  // of this step it is written again anyway
+  if (lost < 0) return;
+  ReplaceLostBest();
+  if (lost >= point_.counters.step) return;  // of this step it is written again anyway
   const std::string folder = folder_->paths().checkpoints();
   if (options_.file_system->Exists(CheckpointPath(folder, lost))) return;
-  const bool best = config_.eval().keep_best() && point_.counters.best_step == lost;
-  if (best && WriteKeptBest(lost)) return;
-  log_->Warning(absl::StrCat("the checkpoint of step ", lost, best ? ", the best one," : "",
+  log_->Warning(absl::StrCat("the checkpoint of step ", lost,
                              " died with the rank that wrote it; the next step gets one"));
   desk_->Ask({.checkpoint = true});
+}
+
+// The best one may have been on its way to the disk for some steps, with another waiting behind it.
+void Session::ReplaceLostBest() {
+  const int64_t step = point_.counters.best_step;
+  const bool is_due = point_.new_best && point_.stage < Stage::kSaved;  // the loop writes it
+  if (!config_.eval().keep_best() || step < 0 || is_due) return;
+  const std::string folder = folder_->paths().checkpoints();
+  const auto best = ReadBest(options_.file_system, folder);
+  if (best.ok() && *best == step && options_.file_system->Exists(CheckpointPath(folder, step))) return;
+  if (WriteKeptBest(step)) return;
+  log_->Warning(absl::StrCat("the checkpoint of step ", step,
+                             ", the best one, died with the ranks that held its state"));
 }
 
 void Session::CloseObservers() {

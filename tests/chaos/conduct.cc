@@ -126,6 +126,7 @@ class Conductor {
     for (const Leg& leg : schedule_.legs) {
       done = RunLeg(leg, /*calm=*/false);
       if (done || !why_.empty()) break;
+      if (dice_.Chance(25)) DamageNewestCheckpoint();
     }
     for (int i = 0; i < kMostCalmLegs && !done && why_.empty(); ++i) {
       done = RunLeg(DrawCalmLeg(dice_), /*calm=*/true);
@@ -253,6 +254,35 @@ class Conductor {
     if (verify.Wait() != 0) why_ = absl::StrCat("checkpoint verify: ", verify.Output());
   }
 
+  // Between two starts; not the only one, without which nothing could go on.
+  void DamageNewestCheckpoint() {
+    std::error_code ignored;
+    std::vector<fs::path> checkpoints, files;
+    for (const auto& entry :
+         fs::directory_iterator(work_.Path(absl::StrCat(kOut, "/checkpoints")), ignored)) {
+      if (absl::StartsWith(entry.path().filename().string(), "step-")) checkpoints.push_back(entry.path());
+    }
+    if (checkpoints.size() < 2) return;
+    const fs::path newest = *std::max_element(checkpoints.begin(), checkpoints.end());
+    for (const auto& entry : fs::directory_iterator(newest, ignored)) files.push_back(entry.path());
+    if (files.empty()) return;
+    std::sort(files.begin(), files.end());
+    const fs::path file = dice_.Of(files);
+    const auto size = static_cast<int64_t>(fs::file_size(file, ignored));
+    if (ignored || size <= 0) return;
+    if (dice_.Chance(30)) {
+      fs::resize_file(file, static_cast<uint64_t>(size / 2), ignored);
+    } else {
+      std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+      const auto at = static_cast<int64_t>(dice_.Next() % static_cast<uint64_t>(size));
+      stream.seekg(at);
+      const int byte = stream.get();
+      stream.seekp(at);
+      stream.put(static_cast<char>(byte ^ (1 << dice_.Below(8))));
+    }
+    ++tally_.faults["checkpoints damaged"];
+  }
+
   struct Pending {
     Action action;
     double due = -1;  // once its time has come
@@ -357,7 +387,7 @@ class Conductor {
   }
 
   void CountWhatHappened(const std::string& output) {
-    best_is_lost_ |= absl::StrContains(output, ", the best one, died with the rank that wrote it");
+    best_is_lost_ |= absl::StrContains(output, ", the best one, died with the rank");
     tally_.recoveries += Count(output, ": going on with ");
     tally_.restarts += Count(output, "; starting another in ");
     tally_.all_again += Count(output, "starting all again");

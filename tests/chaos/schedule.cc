@@ -183,6 +183,11 @@ Leg DrawSilentLeg(Dice& dice, int steps) {
                                   ":flip=", dice.Below(60000)));
   }
   faults.push_back(absl::StrCat("comm.phase:", dice.Below(leg.ranks), ":*:delay=20:", 1 + dice.Below(99)));
+  // One that dies while all go back leaves two, who can still find a difference.
+  if (leg.start == StartWith::kElastic && leg.ranks > 2 && dice.Chance(40)) {
+    faults.push_back(absl::StrCat(dice.Chance(50) ? "heal.back" : "heal.loaded", ":", dice.Below(leg.ranks),
+                                  ":*:", dice.Chance(70) ? "kill" : "delay=100"));
+  }
   leg.faults = absl::StrJoin(faults, ",");
   return leg;
 }

@@ -210,36 +210,46 @@ TEST_F(Elastic, DeathsOfWhoWritesCheckpointsTogether) {
   }
 }
 
-// The best state so far is on its way to the disk when the rank that writes it dies, some steps later: the next
-// one has a copy. Written by rank 0 alone, and by a team of which another rank dies.
+// The best state so far, of step 18, is on its way to the disk when the rank that writes it dies, some steps
+// later: the next one has a copy.
 TEST_F(Elastic, TheBestCheckpointOutlivesItsWriter) {
-  save_every_ = 0;
   steps_ = 22;
-  const std::string faults = "save.commit:0:*:delay=3000:2,step.begin:0:20:kill";
-  const std::string of_team = "save.commit:0:*:delay=3000:2,step.begin:2:20:kill";
   std::string wide(kWideConfig);
   wide.replace(wide.find("keep_best: false"), 16, "keep_best: true ");
   wide.replace(wide.find("every_steps: 5"), 14, "every_steps: 9");
+  struct Case {
+    std::string name, config;
+    int save_every;
+    std::string faults;
+  };
   const std::string configs[] = {config_, work_.WriteConfig("wide", wide)};
-  for (const std::string& config : configs) {
-    config_ = config;
-    const bool team = config != configs[0];
-    const std::string out = team ? "kept-team" : "kept", calm_out = team ? "calm-team" : "calm";
-    Command alone = CommandFor(calm_out, 1, StartWith::kNothing);
-    Command disturbed = WithoutRestarts(CommandFor(out, 3, StartWith::kElastic, team ? of_team : faults));
+  const std::vector<Case> cases = {
+      // (A run whose folder has the name of the file that marks the best is one, too.)
+      {"best", configs[0], 0, "save.commit:0:*:delay=3000:2,step.begin:0:20:kill"},
+      // A later save waits behind it.
+      {"behind", configs[0], 10, "save.commit:0:*:delay=1500:3,save.commit:0:*:kill:3"},
+      // By a team, of which another rank dies.
+      {"team", configs[1], 0, "save.commit:0:*:delay=3000:2,step.begin:2:20:kill"}};
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.name);
+    config_ = c.config;
+    save_every_ = c.save_every;
+    const std::string calm = "calm-" + c.name;
+    Command alone = CommandFor(calm, 1, StartWith::kNothing);
+    Command disturbed = WithoutRestarts(CommandFor(c.name, 3, StartWith::kElastic, c.faults));
     for (Command* command : {&alone, &disturbed}) {
       command->arguments.insert(command->arguments.end(), {"--set", "eval.metric=loss"});  // it falls
     }
     EXPECT_EQ(work_.Train(alone).code, 0);
     const Ended run = work_.Train(disturbed);
-    ExpectCalm(work_.TracesOf(calm_out), out, run.output);
+    ExpectCalm(work_.TracesOf(calm), c.name, run.output);
     EXPECT_THAT(run.output, HasSubstr("the checkpoint of step 18, the best one, which was being written"));
-    EXPECT_EQ(work_.Read(out + "/checkpoints/best"), work_.Read(calm_out + "/checkpoints/best"));
-    Subprocess diff({ProgramPath(), "checkpoint", "diff", work_.Path(out + "/checkpoints/step-00000018"),
-                     work_.Path(calm_out + "/checkpoints/step-00000018")});
+    EXPECT_EQ(work_.Read(c.name + "/checkpoints/best"), work_.Read(calm + "/checkpoints/best"));
+    Subprocess diff({ProgramPath(), "checkpoint", "diff", work_.Path(c.name + "/checkpoints/step-00000018"),
+                     work_.Path(calm + "/checkpoints/step-00000018")});
     (void)diff.Wait();
     EXPECT_THAT(diff.Output(), HasSubstr("the same state"));
-    const Ended verified = Verify(out);
+    const Ended verified = Verify(c.name);
     EXPECT_EQ(verified.code, 0) << verified.output;
   }
 }
