@@ -343,15 +343,16 @@ class Conductor {
   void Resume() {
     if (resume_at_ < 0 || Now() < resume_at_) return;
     if (resume_ != nullptr && resume_->Running()) return;
-    if (resume_ != nullptr && resume_->Wait() == 0 && helpers_done()) {
+    if (resume_ != nullptr && resume_->Wait() == 0 && resume_counts_) {
       resume_.reset();
       resume_at_ = -1;
       return;
     }
+    resume_counts_ = AreHelpersDone();  // else the pause may come behind it
     resume_ = Ctl("resume");
     resume_at_ = Now() + 0.2;
   }
-  bool helpers_done() const {
+  bool AreHelpersDone() const {
     return std::none_of(helpers_.begin(), helpers_.end(), [](const auto& one) { return one->Running(); });
   }
 
@@ -437,7 +438,7 @@ class Conductor {
   Tally tally_;
   double limit_ = 0, leg_began_ = 0, next_look_ = 0, resume_at_ = -1;
   int legs_ = 0;
-  bool disturbed_ = false;
+  bool disturbed_ = false, resume_counts_ = false;
   std::map<pid_t, double> stopped_;  // since when
   std::vector<std::unique_ptr<Subprocess>> helpers_;
   std::unique_ptr<Subprocess> resume_, process_;
