@@ -196,8 +196,9 @@ TEST_F(Elastic, DeathsOfWhoWritesCheckpointsTogether) {
   config_ = work_.WriteConfig("wide", kWideConfig);
   const Traces calm = Calm();
   int number = 0;
-  for (const char* death : {"save.begin:1:14:kill", "save.begin:0:14:kill", "save.commit:0:*:kill",
-                            "step.begin:2:15:kill", "step.begin:0:22:kill"}) {
+  for (const char* death :
+       {"save.begin:1:14:kill", "save.begin:0:14:kill", "save.commit:0:*:kill", "step.begin:2:15:kill",
+        "step.begin:0:22:kill", "save.create:2:30:kill", "save.sync:1:30:kill:2"}) {  // 30: the last step
     const std::string out = absl::StrCat("team-", number++);
     ExpectSurvives(calm, WithoutRestarts(CommandFor(out, 3, StartWith::kElastic, death)), "2");
     // The last one is of the two that are left.
