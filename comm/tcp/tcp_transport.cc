@@ -68,6 +68,7 @@ TcpTransport::~TcpTransport() {
     if (link == nullptr || link->sending() || link->closed()) continue;
     link->StartSend(FrameKind::kGoodbye, {}, nullptr, 0);
     link->AdvanceSend().IgnoreError();
+    link->Discard();
   }
 }
 
