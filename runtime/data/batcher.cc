@@ -73,6 +73,13 @@ absl::Status Batcher::Fill(int64_t step, int lane, int micro, Batch* batch) cons
   return decoded.ok() ? decoded : Annotate(decoded, absl::StrCat("step ", step + 1));
 }
 
+void Batcher::AddSamples(int64_t step, int lane, int micro, std::vector<int64_t>* samples) const {
+  const size_t before = samples->size();
+  samples->resize(before + static_cast<size_t>(plan_.micro_batch()));
+  const int64_t source_step = source_->repeats_first_step() ? 0 : step;
+  order_.SamplesAt(plan_.FirstPosition(source_step, lane, micro), absl::MakeSpan(*samples).subspan(before));
+}
+
 absl::Status Batcher::FillEval(const EvalPlan& plan, int64_t chunk, Batch* batch) const {
   const int64_t count = plan.SamplesIn(chunk);
   SetPositions(plan.FirstSample(chunk), batch);
@@ -85,6 +92,7 @@ absl::Status Batcher::FillEval(const EvalPlan& plan, int64_t chunk, Batch* batch
       std::memset(batch->inputs_[k].data() + filled, 0, batch->inputs_[k].size_bytes() - filled);
     }
   }
+  const auto read = source_->Announce(absl::MakeConstSpan(batch->samples_).first(static_cast<size_t>(count)));
   return Decode(count, batch);
 }
 

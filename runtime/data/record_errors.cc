@@ -22,9 +22,14 @@ std::string GuessFormat(absl::string_view bytes) {
 }  // namespace
 
 absl::Status HeaderError(const std::string& path, absl::string_view bytes, uint64_t offset, int64_t record) {
-  const uint64_t rest = bytes.size() - offset;
-  const bool whole_header = rest >= kRecordHeaderBytes;
-  const char* header = bytes.data() + offset;
+  return HeaderErrorAt(path, bytes.substr(offset), bytes.size() - offset, offset, record);
+}
+
+absl::Status HeaderErrorAt(const std::string& path, absl::string_view begin, uint64_t rest_bytes,
+                           uint64_t offset, int64_t record) {
+  const uint64_t rest = rest_bytes;
+  const bool whole_header = begin.size() >= kRecordHeaderBytes;
+  const char* header = begin.data();
   if (whole_header && MaskedCrcOf(header, 8) == LoadU32(header + 8)) {
     return DataError(
         absl::StrFormat("%s is cut short: record %d at byte %u has a payload of %u bytes, and the file "
@@ -32,7 +37,7 @@ absl::Status HeaderError(const std::string& path, absl::string_view bytes, uint6
                         path, record, offset, LoadU64(header), rest));
   }
   if (offset == 0 && (whole_header || rest >= 4)) {
-    const std::string guess = GuessFormat(bytes);
+    const std::string guess = GuessFormat(begin);
     if (!whole_header) return DataError(absl::StrFormat("%s has only %u bytes: %s", path, rest, guess));
     return DataError(
         absl::StrFormat("%s: %s (record 0 at byte 0: the length %u has the stored checksum %08x, computed "
@@ -52,7 +57,12 @@ absl::Status HeaderError(const std::string& path, absl::string_view bytes, uint6
 }
 
 absl::Status PayloadError(const std::string& path, absl::string_view bytes, uint64_t offset, int64_t record) {
-  const char* header = bytes.data() + offset;
+  return PayloadErrorAt(path, bytes.substr(offset), offset, record);
+}
+
+absl::Status PayloadErrorAt(const std::string& path, absl::string_view record_bytes, uint64_t offset,
+                            int64_t record) {
+  const char* header = record_bytes.data();
   const uint64_t length = LoadU64(header);
   const char* payload = header + kRecordHeaderBytes;
   return DataError(

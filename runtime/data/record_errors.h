@@ -23,9 +23,16 @@ inline bool WholeRecordAt(absl::string_view bytes, uint64_t offset, uint64_t* le
 
 // Why WholeRecordAt said no: cut short, a damaged length, or no record file at all (compressed, text).
 absl::Status HeaderError(const std::string& path, absl::string_view bytes, uint64_t offset, int64_t record);
+// The same of a file that is not in memory: `begin` is what there is from the record's header on, at least the header where the
+// file has as much, and `rest_bytes` how much of the file lies from there to its end.
+absl::Status HeaderErrorAt(const std::string& path, absl::string_view begin, uint64_t rest_bytes,
+                           uint64_t offset, int64_t record);
 
 // The payload of the whole record at `offset` does not have the checksum that is stored behind it.
 absl::Status PayloadError(const std::string& path, absl::string_view bytes, uint64_t offset, int64_t record);
+// The same, given the record's own bytes, header and trailer included.
+absl::Status PayloadErrorAt(const std::string& path, absl::string_view record_bytes, uint64_t offset,
+                            int64_t record);
 
 }  // namespace lockstep::data
 

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "runtime/core/hash.h"
+#include "runtime/data/remote/url.h"
 #include "runtime/train/config.h"
 
 namespace lockstep::train {
@@ -205,12 +206,15 @@ int64_t HorizonSteps(const RunConfig& config, int64_t records) {
 
 absl::StatusOr<std::string> LocateConfigPath(const std::string& path, const std::string& config_path,
                                              FileSystem* fs) {
-  const absl::Status here = Glob(fs, path).status();
+  if (data::IsRemote(path)) return path;
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, data::ExpandBraces(path));
+  const absl::Status here = Glob(fs, names.front()).status();
   if (here.ok()) return path;
   if (absl::IsInvalidArgument(here)) return ConfigError(here.message());
   if (path.empty() || path[0] == '/') return DataError(absl::StrCat("no file matches '", path, "'"));
   const std::string beside = JoinPath(ParentFolder(config_path), path);
-  if (Glob(fs, beside).ok()) return beside;
+  ASSIGN_OR_RETURN(const std::vector<std::string> names_beside, data::ExpandBraces(beside));
+  if (Glob(fs, names_beside.front()).ok()) return beside;
   return DataError(absl::StrCat("no file matches '", path, "' (from the working directory), nor '", beside,
                                 "' (from the configuration's folder)"));
 }

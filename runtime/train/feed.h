@@ -42,7 +42,7 @@ class Feed {
  public:
   // Opens the data of a resolved configuration. Errors: DataError naming file, record and feature.
   static absl::StatusOr<std::unique_ptr<Feed>> Open(const RunConfig& config, const std::string& config_path,
-                                                    FileSystem* fs);
+                                                    FileSystem* local);
 
   const DataFacts& facts() const { return facts_; }
 
