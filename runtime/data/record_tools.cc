@@ -12,7 +12,7 @@
 #include "proto/example.pb.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/record_file.h"
-#include "runtime/data/record_filter.h"
+#include "runtime/data/record_match.h"
 #include "runtime/data/record_sidecar.h"
 
 namespace lockstep::data {
@@ -156,7 +156,7 @@ absl::Status PrintRecord(const google::protobuf::Message& message, const std::st
 
 absl::Status CatRecords(FileSystem* fs, const std::vector<std::string>& patterns, const CatOptions& options,
                         std::ostream& out) {
-  ASSIGN_OR_RETURN(const RecordFilter filter, RecordFilter::Parse(options.where));
+  ASSIGN_OR_RETURN(const RecordMatch match, RecordMatch::Parse(options.where));
   ASSIGN_OR_RETURN(const std::vector<std::string> paths, ListRecordFiles(fs, patterns));
   ASSIGN_OR_RETURN(const auto dataset, Dataset::Open(fs, paths));
   const int64_t size = dataset->size(), begin = std::clamp<int64_t>(options.first, 0, size);
@@ -173,7 +173,7 @@ absl::Status CatRecords(FileSystem* fs, const std::vector<std::string>& patterns
     const bool is_sequence = ParseRecord(record, &sequence) && sequence.has_feature_lists();
     if (!is_sequence && !ParseRecord(record, &example))
       return DataError(absl::StrCat(place, " is not a tf.train.Example or SequenceExample"));
-    if (!filter.Matches(is_sequence ? sequence.context() : example.features())) continue;
+    if (!match.Matches(is_sequence ? sequence.context() : example.features())) continue;
     ++printed;
     const google::protobuf::Message& message =
         is_sequence ? static_cast<const google::protobuf::Message&>(sequence) : example;

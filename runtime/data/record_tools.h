@@ -43,7 +43,7 @@ struct CatOptions {
   int64_t first = 0;   // of all files as one list
   int64_t limit = -1;  // that are printed; < 0: all
   std::vector<std::string> where =
-      {};  // conditions that a record must fulfil (record_filter.h), of a SequenceExample its context
+      {};  // conditions that a record must fulfil (record_match.h), of a SequenceExample its context
 };
 // Examples, or SequenceExamples where they have feature lists.
 absl::Status CatRecords(FileSystem* fs, const std::vector<std::string>& patterns, const CatOptions& options,

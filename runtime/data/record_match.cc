@@ -1,4 +1,4 @@
-#include "runtime/data/record_filter.h"
+#include "runtime/data/record_match.h"
 
 #include <utility>
 
@@ -15,12 +15,12 @@ int Compare(const T& a, const T& b) {
 
 }  // namespace
 
-absl::StatusOr<RecordFilter> RecordFilter::Parse(const std::vector<std::string>& conditions) {
+absl::StatusOr<RecordMatch> RecordMatch::Parse(const std::vector<std::string>& conditions) {
   // The longer ones first: "<=" begins with "<".
   static constexpr std::pair<const char*, Operator> kOperators[] = {
       {"!=", Operator::kNotEqual}, {"<=", Operator::kLessOrEqual}, {">=", Operator::kGreaterOrEqual},
       {"=", Operator::kEqual},     {"<", Operator::kLess},         {">", Operator::kGreater}};
-  RecordFilter filter;
+  RecordMatch match;
   for (const std::string& text : conditions) {
     const size_t at = text.find_first_of("!=<>");
     bool known = false;
@@ -31,16 +31,16 @@ absl::StatusOr<RecordFilter> RecordFilter::Parse(const std::vector<std::string>&
       known = true;
       Condition condition{text.substr(0, at), op, text.substr(at + std::string(sign).size())};
       condition.is_number = absl::SimpleAtod(condition.text, &condition.number);
-      filter.conditions_.push_back(std::move(condition));
+      match.conditions_.push_back(std::move(condition));
     }
     if (!known)
       return ConfigError(
           absl::StrCat("'", text, "' is not FEATURE=VALUE (or with !=, <, <=, > or >= in place of =)"));
   }
-  return filter;
+  return match;
 }
 
-bool RecordFilter::Holds(const Condition& condition, const records::Features& features) {
+bool RecordMatch::Holds(const Condition& condition, const records::Features& features) {
   const auto matches = [&](int order) {
     switch (condition.op) {
       case Operator::kEqual:
@@ -73,7 +73,7 @@ bool RecordFilter::Holds(const Condition& condition, const records::Features& fe
   return condition.op == Operator::kNotEqual ? !any : any;
 }
 
-bool RecordFilter::Matches(const records::Features& features) const {
+bool RecordMatch::Matches(const records::Features& features) const {
   for (const Condition& condition : conditions_) {
     if (!Holds(condition, features)) return false;
   }

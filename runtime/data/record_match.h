@@ -1,6 +1,6 @@
 // Conditions on records, as people write them: "label=3", "image/class/text=daisy", "mass>=12.5".
-#ifndef LOCKSTEP_RUNTIME_DATA_RECORD_FILTER_H_
-#define LOCKSTEP_RUNTIME_DATA_RECORD_FILTER_H_
+#ifndef LOCKSTEP_RUNTIME_DATA_RECORD_MATCH_H_
+#define LOCKSTEP_RUNTIME_DATA_RECORD_MATCH_H_
 
 #include <string>
 #include <vector>
@@ -14,10 +14,10 @@ class Features;  // proto/example.pb.h
 namespace lockstep::data {
 
 // A value type.
-class RecordFilter {
+class RecordMatch {
  public:
   // Each of `conditions` is FEATURE OPERATOR VALUE with =, !=, <, <=, > or >=, and all must hold. Error: ConfigError for what is none.
-  static absl::StatusOr<RecordFilter> Parse(const std::vector<std::string>& conditions);
+  static absl::StatusOr<RecordMatch> Parse(const std::vector<std::string>& conditions);
 
   // A condition holds where one of the feature's values does: numbers are compared as numbers, strings by their bytes. A feature
   // that is not there, or holds nothing, fulfils none but "!=".
@@ -38,4 +38,4 @@ class RecordFilter {
 
 }  // namespace lockstep::data
 
-#endif  // LOCKSTEP_RUNTIME_DATA_RECORD_FILTER_H_
+#endif  // LOCKSTEP_RUNTIME_DATA_RECORD_MATCH_H_
