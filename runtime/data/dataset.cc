@@ -7,6 +7,7 @@
 #include "runtime/core/hash.h"
 #include "runtime/core/thread.h"
 #include "runtime/data/growing_memory.h"
+#include "runtime/data/record_errors.h"
 #include "runtime/data/run_on_threads.h"
 
 namespace lockstep::data {
@@ -70,18 +71,27 @@ absl::StatusOr<std::shared_ptr<const Dataset>> Dataset::Open(FileSystem* fs,
   std::shared_ptr<Dataset> dataset(new Dataset);
   ASSIGN_OR_RETURN(dataset->files_, OpenAll(fs, paths, options));
   Sha256 hash;
-  for (const auto& file : dataset->files_) {
-    const std::string path_name = NameOfPath(file->path());
-    const absl::string_view name = PlainName(path_name, file->stored().compression);
-    hash.UpdateU64(name.size());
-    hash.Update(name);
-    hash.UpdateU64(file->bytes().size());
-    hash.UpdateU64(static_cast<uint64_t>(file->records()));
-    hash.UpdateU64(file->index().content_hash());
-    dataset->first_ids_.push_back(dataset->size() + file->records());
+  for (const FileFacts& file : dataset->Facts()) {
+    hash.UpdateU64(file.name.size());
+    hash.Update(file.name);
+    hash.UpdateU64(file.size_bytes);
+    hash.UpdateU64(static_cast<uint64_t>(file.records));
+    hash.UpdateU64(file.content_hash);
+    dataset->first_ids_.push_back(dataset->records() + file.records);
   }
   dataset->fingerprint_ = hash.Hex();
+  if (!options.filter.empty()) RETURN_IF_ERROR(dataset->Filter(options));
   return std::shared_ptr<const Dataset>(std::move(dataset));
+}
+
+std::vector<FileFacts> Dataset::Facts() const {
+  std::vector<FileFacts> facts;
+  for (const auto& file : files_) {
+    const std::string name = NameOfPath(file->path());
+    facts.push_back({std::string(PlainName(name, file->stored().compression)), file->bytes().size(),
+                     file->records(), file->index().content_hash()});
+  }
+  return facts;
 }
 
 int64_t Dataset::size_bytes() const {
@@ -90,7 +100,26 @@ int64_t Dataset::size_bytes() const {
   return total;
 }
 
+absl::Status Dataset::Filter(const DatasetOptions& options) {
+  const int threads = options.threads > 0 ? options.threads : AvailableCores();
+  auto kept = KeptRecords::Choose(records(), threads, [&](int64_t id) -> absl::StatusOr<bool> {
+    const absl::StatusOr<absl::string_view> record = Record(id);  // nothing is left out yet
+    if (!record.ok() && DamageOf(record.status())) return true;
+    RETURN_IF_ERROR(record.status());
+    const absl::StatusOr<bool> holds = Holds(options.filter, *record);
+    return holds.ok() ? holds : Annotate(holds.status(), Place(id));
+  });
+  RETURN_IF_ERROR(kept.status());
+  if (kept->size() == 0) {
+    return DataError(absl::StrCat(files_[0]->path(), files_.size() > 1 ? " and the other files" : "",
+                                  ": none of the ", records(), " records is taken by the filter"));
+  }
+  kept_ = *std::move(kept);
+  return absl::OkStatus();
+}
+
 Dataset::Location Dataset::Locate(int64_t id) const {
+  if (kept_) id = kept_->At(id);
   const auto after = std::upper_bound(first_ids_.begin(), first_ids_.end(), id);
   const int file = static_cast<int>(after - first_ids_.begin()) - 1;
   return {file, id - first_ids_[file]};

@@ -87,6 +87,24 @@ absl::Status RecordBytes::Explain(const std::string& path, absl::Status error) c
   return shorter ? Shorter(path) : error;
 }
 
+absl::Status RecordBytes::Confirm(const std::string& path, uint64_t offset, uint64_t size_bytes,
+                                  int64_t record, const absl::Status& error) const {
+  RETURN_IF_ERROR(CheckWhole(path));
+  const absl::Status explained = Explain(path, error);
+  if (explained != error || offset + size_bytes > view_.size()) return explained;
+  if (file_ != nullptr) {
+    std::string again(size_bytes, '\0');
+    const absl::Status read = file_->ReadAt(offset, again.data(), again.size());
+    if (!read.ok()) return DataError(read.message());
+    if (again != view_.substr(offset, size_bytes)) {
+      return DataError(absl::StrCat(error.message(),
+                                    "; read once more, the file has other bytes there: its disk, or this "
+                                    "machine's memory, cannot be relied on"));
+    }
+  }
+  return WithDamage(error, path, view_, offset, record);
+}
+
 absl::Status RecordBytes::Shorter(const std::string& path) const {
   return DataError(absl::StrCat(path, " has become shorter while it was read: it had ", stored_.size_bytes,
                                 " bytes when it was opened, and now has ", file_->CurrentSizeBytes()));
@@ -136,8 +154,10 @@ absl::StatusOr<std::unique_ptr<RecordFile>> RecordFile::Open(FileSystem* fs, con
 absl::StatusOr<absl::string_view> RecordFile::Record(int64_t record) const {
   const uint64_t offset = index_.OffsetOf(record);
   uint64_t length = 0;
-  if (!WholeRecordAt(bytes_.view(), offset, &length))
-    return bytes_.Explain(path_, HeaderError(path_, bytes_.view(), offset, record));
+  if (!WholeRecordAt(bytes_.view(), offset, &length)) {
+    return bytes_.Confirm(path_, offset, kRecordHeaderBytes, record,
+                          HeaderError(path_, bytes_.view(), offset, record));
+  }
   if (length != index_.LengthOf(record)) {
     return DataError(absl::StrCat(path_, ", byte ", offset, ", record ", record, ": the length is ", length,
                                   ", and its index says ", index_.LengthOf(record),
@@ -145,7 +165,8 @@ absl::StatusOr<absl::string_view> RecordFile::Record(int64_t record) const {
   }
   const absl::string_view payload = bytes_.view().substr(offset + kRecordHeaderBytes, length);
   if (MaskedCrcOf(payload.data(), length) != LoadU32(payload.data() + length)) {
-    return bytes_.Explain(path_, PayloadError(path_, bytes_.view(), offset, record));
+    return bytes_.Confirm(path_, offset, kRecordFramingBytes + length, record,
+                          PayloadError(path_, bytes_.view(), offset, record));
   }
   return payload;
 }

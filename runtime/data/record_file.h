@@ -40,6 +40,11 @@ class RecordBytes {
   // of it may be zeros. Cheap enough for every record: no system call until it happened. On the one page where
   // the file now ends there are zeros without a fault, which only a comparison of checksums finds.
   absl::Status CheckWhole(const std::string& path) const;
+  // `error`, a checksum that does not fit, found at [offset, offset + size) of these bytes. It is damage
+  // (DamageOf, record_errors.h) only where the file, read once more, has the same bytes there; else the error
+  // says what went wrong.
+  absl::Status Confirm(const std::string& path, uint64_t offset, uint64_t size_bytes, int64_t record,
+                       const absl::Status& error) const;
   // `error`, found in these bytes; or, when the file has become shorter, that.
   absl::Status Explain(const std::string& path, absl::Status error) const;
 
@@ -105,7 +110,8 @@ class RecordFile {
   const StoredFile& stored() const { return bytes_.stored(); }
 
   // The payload of record `record` in [0, records()), both of its checksums compared. The view lives as long
-  // as this object. Error: DataError naming path, byte, record number, stored and computed checksum.
+  // as this object. Error: DataError naming path, byte, record number, stored and computed checksum; DamageOf
+  // says whether the record is proven to be damaged.
   absl::StatusOr<absl::string_view> Record(int64_t record) const;
 
   // To be asked after a payload was used: RecordBytes::CheckWhole.
