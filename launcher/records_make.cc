@@ -216,11 +216,14 @@ void AddMakeRecords(CLI::App* parent, CommandContext& context) {
   images->add_option(
       "--shuffle", options->folders.shuffle,
       "images, npy: seed of a random order of the records; default: by class and name, or of the rows");
-  text->add_option("--tokenizer", of_text.tokenizer,
-                   "bpe: learn a byte-level BPE from the training part, into OUT-tokenizer.json. Or a file: "
-                   "tokenizer.json, vocab.json beside merges.txt, BERT's vocab.txt");
-  text->add_option("--vocabulary", of_text.vocabulary, "Tokens that bpe learns, bytes and specials included")
-      ->check(CLI::Range(257, 16777216));
+  text->add_option(
+      "--tokenizer", of_text.tokenizer,
+      "bpe, wordpiece: learn a byte-level BPE or BERT's WordPiece from the training part, into "
+      "OUT-tokenizer.json. Or a file: tokenizer.json, vocab.json beside merges.txt, BERT's vocab.txt");
+  text->add_option("--vocabulary", of_text.vocabulary,
+                   "Tokens that are learned; bytes or characters, and specials, included")
+      ->check(CLI::Range(1, 16777216));
+  text->add_flag("--cased", of_text.cased, "wordpiece keeps upper case and accents");
   text->add_flag("--tokens", of_text.tokens, "Records hold the ids of tokens instead of the text");
   command->footer(
       "The same input and options give the same bytes. From images and npy the same command goes on where it "

@@ -1,12 +1,14 @@
 #include "runtime/data/dataset.h"
 
 #include <algorithm>
+#include <numeric>
 #include <set>
 
 #include "absl/strings/match.h"
 #include "runtime/core/hash.h"
 #include "runtime/core/thread.h"
 #include "runtime/data/growing_memory.h"
+#include "runtime/data/record_errors.h"
 #include "runtime/data/remote/url.h"
 #include "runtime/data/run_on_threads.h"
 
@@ -98,19 +100,28 @@ absl::StatusOr<std::shared_ptr<const Dataset>> Dataset::Open(FileSystem* fs,
   std::shared_ptr<Dataset> dataset(new Dataset);
   ASSIGN_OR_RETURN(dataset->files_, OpenAll(fs, paths, options));
   Sha256 hash;
-  for (const auto& file : dataset->files_) {
-    const std::string path_name = NameOfPath(file->path());
-    const absl::string_view name = PlainName(path_name, file->stored().compression);
-    hash.UpdateU64(name.size());
-    hash.Update(name);
-    hash.UpdateU64(file->size_bytes());
-    hash.UpdateU64(static_cast<uint64_t>(file->records()));
-    hash.UpdateU64(file->index().content_hash());
-    dataset->first_ids_.push_back(dataset->size() + file->records());
+  for (const FileFacts& file : dataset->Facts()) {
+    hash.UpdateU64(file.name.size());
+    hash.Update(file.name);
+    hash.UpdateU64(file.size_bytes);
+    hash.UpdateU64(static_cast<uint64_t>(file.records));
+    hash.UpdateU64(file.content_hash);
+    dataset->first_ids_.push_back(dataset->records() + file.records);
   }
   dataset->fingerprint_ = hash.Hex();
   dataset->ReadFiles(options);
+  if (!options.filter.empty()) RETURN_IF_ERROR(dataset->Filter(options));
   return std::shared_ptr<const Dataset>(std::move(dataset));
+}
+
+std::vector<FileFacts> Dataset::Facts() const {
+  std::vector<FileFacts> facts;
+  for (const auto& file : files_) {
+    const std::string name = NameOfPath(file->path());
+    facts.push_back({std::string(PlainName(name, file->stored().compression)), file->size_bytes(),
+                     file->records(), file->index().content_hash()});
+  }
+  return facts;
 }
 
 void Dataset::ReadFiles(const DatasetOptions& options) {
@@ -135,7 +146,37 @@ int64_t Dataset::size_bytes() const {
   return total;
 }
 
+absl::Status Dataset::Filter(const DatasetOptions& options) {
+  const int threads = options.threads > 0 ? options.threads : AvailableCores();
+  // Whoever begins a group of records announces it; KeptRecords goes through more than a group at a time, in order.
+  constexpr int64_t kGroup = 512;
+  std::vector<std::shared_ptr<const void>> announced(static_cast<size_t>(records() / kGroup) + 1);
+  const auto announce = [&](int64_t id) {
+    if (!reads() || id % kGroup != 0) return;
+    std::vector<int64_t> ids(static_cast<size_t>(std::min(kGroup, records() - id)));
+    std::iota(ids.begin(), ids.end(), id);
+    announced[static_cast<size_t>(id / kGroup)] = Announce(ids);
+  };
+  auto kept = KeptRecords::Choose(records(), threads, [&](int64_t id) -> absl::StatusOr<bool> {
+    announce(id);
+    const absl::StatusOr<RecordView> record = Record(id);  // nothing is left out yet
+    if (id % kGroup == kGroup - 1) announced[static_cast<size_t>(id / kGroup)] = nullptr;
+    if (!record.ok() && DamageOf(record.status())) return true;
+    RETURN_IF_ERROR(record.status());
+    const absl::StatusOr<bool> holds = Holds(options.filter, *record);
+    return holds.ok() ? holds : Annotate(holds.status(), Place(id));
+  });
+  RETURN_IF_ERROR(kept.status());
+  if (kept->size() == 0) {
+    return DataError(absl::StrCat(files_[0]->path(), files_.size() > 1 ? " and the other files" : "",
+                                  ": none of the ", records(), " records is taken by the filter"));
+  }
+  kept_ = *std::move(kept);
+  return absl::OkStatus();
+}
+
 Dataset::Location Dataset::Locate(int64_t id) const {
+  if (kept_) id = kept_->At(id);
   const auto after = std::upper_bound(first_ids_.begin(), first_ids_.end(), id);
   const int file = static_cast<int>(after - first_ids_.begin()) - 1;
   return {file, id - first_ids_[file]};

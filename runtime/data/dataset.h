@@ -15,6 +15,7 @@
 #include "runtime/core/status.h"
 #include "runtime/data/read/read_ahead.h"
 #include "runtime/data/record_file.h"
+#include "runtime/data/record_filter.h"
 
 namespace lockstep::data {
 
@@ -37,9 +38,21 @@ struct DatasetOptions {
   int threads = 0;  // that open files, one each; 0: as many as there are cores
   ReadMode read = ReadMode::kAuto;
   ReadAheadOptions ahead = {};  // of files that are read
+  // Only records for which all of these hold are part of the data set: each record is read once to find them.
+  // Damaged ones stay, and are errors when they are read.
+  std::vector<RecordCondition> filter = {};
 };
 
-// Immutable and thread-safe. Record ids 0 .. size()-1 run through the files in their order.
+// What a fingerprint is made of, of one file.
+struct FileFacts {
+  std::string name;         // without folder and without the ending of its compression
+  uint64_t size_bytes = 0;  // decompressed
+  int64_t records = 0;
+  uint64_t content_hash = 0;  // RecordIndex::content_hash
+};
+
+// Immutable and thread-safe. Record ids 0 .. size()-1 run through the files in their order, past the records that
+// a filter leaves out.
 class Dataset {
  public:
   // Opens every file that a path or pattern ('*' and '?' in the last part) stands for; files of one pattern
@@ -49,7 +62,8 @@ class Dataset {
                                                              absl::Span<const std::string> patterns,
                                                              DatasetOptions options = {});
 
-  int64_t size() const { return first_ids_.back(); }
+  int64_t size() const { return kept_ ? kept_->size() : records(); }
+  int64_t records() const { return first_ids_.back(); }  // of the files
   const std::vector<std::unique_ptr<RecordFile>>& files() const { return files_; }
   int64_t size_bytes() const;  // of all files
 
@@ -82,16 +96,19 @@ class Dataset {
   // 64 hex digits of the SHA-256 over, for each file: name without folder and without the ending of its
   // compression, size decompressed, record count and the hash of every record's length and payload checksum.
   // So it changes with any byte of any payload, and neither with the folder nor with how files are
-  // compressed.
+  // compressed, nor with the filter.
   const std::string& fingerprint() const { return fingerprint_; }
+  std::vector<FileFacts> Facts() const;  // of each file
 
  private:
   Dataset() = default;
   void ReadFiles(const DatasetOptions& options);
   ReadAhead::Wanted PlaceOf(int64_t id) const;
 
+  absl::Status Filter(const DatasetOptions& options);
   std::vector<std::unique_ptr<RecordFile>> files_;
   std::vector<int64_t> first_ids_ = {0};  // of each file, and the end
+  std::optional<KeptRecords> kept_;
   std::string fingerprint_;
   std::vector<bool> is_read_;         // each file
   std::unique_ptr<ReadAhead> ahead_;  // last: it reads the files

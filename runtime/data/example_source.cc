@@ -1,9 +1,9 @@
 // Samples that are records of features.
 #include <utility>
 
-#include "runtime/core/aligned_buffer.h"
 #include "runtime/data/sequence_parser.h"
 #include "runtime/data/sources.h"
+#include "runtime/data/try_first.h"
 
 namespace lockstep::data {
 namespace {
@@ -35,17 +35,6 @@ class RecordSource final : public SampleSource {
   const std::shared_ptr<const Dataset> dataset_;
   const Parser parser_;
 };
-
-// A configuration that fits no record is told before anything is started.
-absl::Status TryFirst(const SampleSource& source) {
-  std::vector<AlignedBytes> buffers;
-  std::vector<std::byte*> outputs;
-  for (const InputSpec& input : source.inputs()) {
-    buffers.emplace_back(input.type.size_bytes());
-    outputs.push_back(buffers.back().data());
-  }
-  return source.Decode(0, outputs);
-}
 
 template <typename Parser>
 absl::StatusOr<std::shared_ptr<const SampleSource>> MakeSource(std::shared_ptr<const Dataset> dataset,

@@ -1,7 +1,13 @@
 #include "runtime/data/record_errors.h"
 
+#include <utility>
+#include <vector>
+
+#include "absl/strings/cord.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 
 namespace lockstep::data {
 namespace {
@@ -69,6 +75,50 @@ absl::Status PayloadErrorAt(const std::string& path, absl::string_view record_by
       absl::StrFormat("%s, byte %u, record %d: the payload of %u bytes is damaged (checksum stored %08x, "
                       "computed %08x)",
                       path, offset, record, length, LoadU32(payload + length), MaskedCrcOf(payload, length)));
+}
+
+namespace {
+constexpr char kDamageUrl[] = "lockstep/record-damage";
+}  // namespace
+
+absl::Status WithDamage(absl::Status error, const std::string& path, absl::string_view bytes, uint64_t offset,
+                        int64_t record) {
+  return WithDamageAt(std::move(error), path, bytes.substr(offset), offset, record);
+}
+
+absl::Status WithDamageAt(absl::Status error, const std::string& path, absl::string_view record_bytes,
+                          uint64_t offset, int64_t record) {
+  if (record_bytes.size() < kRecordFramingBytes) return error;
+  const char* header = record_bytes.data();
+  const uint64_t length = LoadU64(header);
+  uint32_t stored = LoadU32(header + 8), computed = MaskedCrcOf(header, 8);
+  const bool in_length = stored != computed;
+  if (!in_length) {
+    if (length > record_bytes.size() - kRecordFramingBytes) return error;  // cut short
+    const char* payload = header + kRecordHeaderBytes;
+    stored = LoadU32(payload + length);
+    computed = MaskedCrcOf(payload, length);
+    if (stored == computed) return error;
+  }
+  error.SetPayload(kDamageUrl, absl::Cord(absl::StrCat(offset, " ", record, " ", in_length ? 1 : 0, " ",
+                                                       stored, " ", computed, " ", path)));
+  return error;
+}
+
+std::optional<RecordDamage> DamageOf(const absl::Status& status) {
+  const auto payload = status.GetPayload(kDamageUrl);
+  if (!payload) return std::nullopt;
+  const std::vector<std::string> parts = absl::StrSplit(std::string(*payload), absl::MaxSplits(' ', 5));
+  RecordDamage damage;
+  int in_length = 0;
+  if (parts.size() != 6 || !absl::SimpleAtoi(parts[0], &damage.offset) ||
+      !absl::SimpleAtoi(parts[1], &damage.record) || !absl::SimpleAtoi(parts[2], &in_length) ||
+      !absl::SimpleAtoi(parts[3], &damage.stored) || !absl::SimpleAtoi(parts[4], &damage.computed)) {
+    return std::nullopt;
+  }
+  damage.in_length = in_length != 0;
+  damage.path = parts[5];
+  return damage;
 }
 
 }  // namespace lockstep::data

@@ -14,6 +14,10 @@ namespace lockstep::data {
 
 namespace {
 
+constexpr char kOtherBytes[] =
+    "; read once more, the file has other bytes there: its disk, or this machine's memory, cannot be relied "
+    "on";
+
 // "1f 8b 08 ..." of what a file begins with.
 std::string FirstBytes(absl::string_view bytes) {
   std::string text;
@@ -120,6 +124,22 @@ absl::Status RecordBytes::Explain(const std::string& path, absl::Status error) c
   return shorter ? Shorter(path) : error;
 }
 
+absl::Status RecordBytes::Confirm(const std::string& path, uint64_t offset, uint64_t size_bytes,
+                                  int64_t record, const absl::Status& error) const {
+  RETURN_IF_ERROR(CheckWhole(path));
+  const absl::Status explained = Explain(path, error);
+  if (explained != error || offset + size_bytes > view_.size()) return explained;
+  if (file_ != nullptr) {
+    std::string again(size_bytes, '\0');
+    const absl::Status read = file_->ReadAt(offset, again.data(), again.size());
+    if (!read.ok()) return DataError(read.message());
+    if (again != view_.substr(offset, size_bytes)) {
+      return DataError(absl::StrCat(error.message(), kOtherBytes));
+    }
+  }
+  return WithDamage(error, path, view_, offset, record);
+}
+
 absl::Status RecordBytes::Shorter(const std::string& path) const {
   return DataError(absl::StrCat(path, " has become shorter while it was read: it had ", stored_.size_bytes,
                                 " bytes when it was opened, and now has ", file_->CurrentSizeBytes()));
@@ -184,12 +204,15 @@ absl::StatusOr<RecordView> RecordFile::Record(int64_t record) const {
     return RecordView(payload, std::move(read));
   }
   uint64_t length = 0;
-  if (!WholeRecordAt(bytes_.view(), offset, &length))
-    return bytes_.Explain(path_, HeaderError(path_, bytes_.view(), offset, record));
+  if (!WholeRecordAt(bytes_.view(), offset, &length)) {
+    return bytes_.Confirm(path_, offset, kRecordHeaderBytes, record,
+                          HeaderError(path_, bytes_.view(), offset, record));
+  }
   if (length != index_.LengthOf(record)) return IndexError(record, length);
   const absl::string_view payload = bytes_.view().substr(offset + kRecordHeaderBytes, length);
   if (MaskedCrcOf(payload.data(), length) != LoadU32(payload.data() + length)) {
-    return bytes_.Explain(path_, PayloadError(path_, bytes_.view(), offset, record));
+    return bytes_.Confirm(path_, offset, kRecordFramingBytes + length, record,
+                          PayloadError(path_, bytes_.view(), offset, record));
   }
   return RecordView(payload);
 }
@@ -199,13 +222,25 @@ absl::StatusOr<absl::string_view> RecordFile::Check(int64_t record, absl::string
   const char* header = record_bytes.data();
   const uint64_t length = LoadU64(header);
   if (MaskedCrcOf(header, 8) != LoadU32(header + 8) || length > size_bytes() - offset - kRecordFramingBytes)
-    return bytes_.Explain(path_, HeaderErrorAt(path_, record_bytes, size_bytes() - offset, offset, record));
+    return ConfirmRead(record, record_bytes,
+                       HeaderErrorAt(path_, record_bytes, size_bytes() - offset, offset, record));
   if (length != record_bytes.size() - kRecordFramingBytes) return IndexError(record, length);
   const absl::string_view payload = record_bytes.substr(kRecordHeaderBytes, length);
   if (MaskedCrcOf(payload.data(), length) != LoadU32(payload.data() + length)) {
-    return bytes_.Explain(path_, PayloadErrorAt(path_, record_bytes, offset, record));
+    return ConfirmRead(record, record_bytes, PayloadErrorAt(path_, record_bytes, offset, record));
   }
   return payload;
+}
+
+absl::Status RecordFile::ConfirmRead(int64_t record, absl::string_view record_bytes,
+                                     const absl::Status& error) const {
+  const uint64_t offset = index_.OffsetOf(record);
+  const absl::Status explained = bytes_.Explain(path_, error);
+  if (explained != error) return explained;
+  std::string again(record_bytes.size(), '\0');
+  RETURN_IF_ERROR(file()->ReadAt(offset, again.data(), again.size()));
+  if (again == record_bytes) return WithDamageAt(error, path_, record_bytes, offset, record);
+  return DataError(absl::StrCat(error.message(), kOtherBytes));
 }
 
 void RecordFile::Prefetch(int64_t record) const {

@@ -48,6 +48,11 @@ class RecordBytes {
   // of it may be zeros. Cheap enough for every record: no system call until it happened. On the one page where
   // the file now ends there are zeros without a fault, which only a comparison of checksums finds.
   absl::Status CheckWhole(const std::string& path) const;
+  // `error`, a checksum that does not fit, found at [offset, offset + size) of these bytes. It is damage
+  // (DamageOf, record_errors.h) only where the file, read once more, has the same bytes there; else the error
+  // says what went wrong.
+  absl::Status Confirm(const std::string& path, uint64_t offset, uint64_t size_bytes, int64_t record,
+                       const absl::Status& error) const;
   // `error`, found in these bytes; or, when the file has become shorter, that.
   absl::Status Explain(const std::string& path, absl::Status error) const;
 
@@ -117,7 +122,8 @@ class RecordFile {
 
   // The payload of record `record` in [0, records()), both of its checksums compared. Where the file is in memory the view
   // lives as long as this object; else the record is read now, and the view keeps it. Errors: DataError naming path, byte, record
-  // number, stored and computed checksum; the file's where it cannot be read.
+  // number, stored and computed checksum (DamageOf says whether the record is proven to be damaged); the file's where it cannot
+  // be read.
   absl::StatusOr<RecordView> Record(int64_t record) const;
   // The same of bytes that somebody else has read, from OffsetOf(record) to OffsetOf(record + 1) of index(): a part of them.
   absl::StatusOr<absl::string_view> Check(int64_t record, absl::string_view record_bytes) const;
@@ -132,6 +138,8 @@ class RecordFile {
   RecordFile(std::string path, RecordBytes bytes, RecordIndex index)
       : path_(std::move(path)), bytes_(std::move(bytes)), index_(std::move(index)) {}
   absl::Status IndexError(int64_t record, uint64_t length) const;
+  // RecordBytes::Confirm for a file that is read.
+  absl::Status ConfirmRead(int64_t record, absl::string_view record_bytes, const absl::Status& error) const;
 
   const std::string path_;
   const RecordBytes bytes_;

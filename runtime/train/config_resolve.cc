@@ -117,6 +117,16 @@ void FillModel(const DataConfig& data, ModelConfig* model) {
   }
 }
 
+// What is the same with and without being said: one recipe, one text.
+void DropIdleOrder(RunConfig* config) {
+  DataConfig* data = config->mutable_data();
+  if (data->order() == BLOCK_SHUFFLE) data->mutable_block_shuffle();
+  if (data->last_batch() == DataConfig::STRADDLE) data->clear_last_batch();
+  if (data->damaged().policy() == DamagedRecords::FAIL) data->clear_damaged();
+  if (config->eval().last_batch() == EvalConfig::PAD && config->has_eval())
+    config->mutable_eval()->clear_last_batch();
+}
+
 std::string Print(const Message& message) {
   TextFormat::Printer printer;
   printer.SetUseUtf8StringEscaping(true);
@@ -168,6 +178,7 @@ RunConfig ResolveConfig(RunConfig config) {
   }
   if (config.has_model()) FillModel(config.data(), config.mutable_model());
   DropIdleCompression(&config);
+  if (config.has_data()) DropIdleOrder(&config);
   FillSchemaDefaults(&config);
   return config;
 }
@@ -180,6 +191,7 @@ std::string RecipeText(const RunConfig& config) {
   // What the files hold is compared by fingerprint; where they lie today decides no bit.
   if (recipe.has_data()) {
     recipe.mutable_data()->clear_train();
+    for (MixturePart& part : *recipe.mutable_data()->mutable_mixture()) part.clear_train();
     recipe.mutable_data()->clear_eval();
     if (recipe.data().has_text()) recipe.mutable_data()->mutable_text()->clear_tokenizer();
     if (recipe.data().has_columns()) recipe.mutable_data()->mutable_columns()->clear_statistics();
@@ -196,9 +208,9 @@ std::vector<std::pair<std::string, std::string>> FlattenConfig(const RunConfig& 
   return flat;
 }
 
-int64_t HorizonSteps(const RunConfig& config, int64_t records) {
+int64_t HorizonSteps(const RunConfig& config, int64_t epoch) {
   if (config.has_steps()) return std::max<int64_t>(1, config.steps());
-  const double steps = config.epochs() * static_cast<double>(records) / std::max(1, config.global_batch());
+  const double steps = config.epochs() * static_cast<double>(epoch) / std::max(1, config.global_batch());
   // Where decimal epochs meet a whole number of steps, as 1.1 * 10, binary rounding must not add a step.
   const double whole = std::ceil(steps * (1 - 1e-12));
   return static_cast<int64_t>(std::clamp(whole, 1.0, 9e15));

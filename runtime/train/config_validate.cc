@@ -25,7 +25,7 @@ absl::Status CheckInput(const std::string& path, const InputFeature& input) {
 }
 
 absl::Status CheckRecords(const DataConfig& data, const LossConfig& loss) {
-  RETURN_IF_ERROR(Needed("data.train", !data.train().empty()));
+  RETURN_IF_ERROR(Needed("data.train", !data.train().empty() || data.mixture_size() > 0));
   if (data.has_image()) {
     RETURN_IF_ERROR(CheckImage(data.image()));
   } else if (data.has_columns()) {
@@ -78,11 +78,19 @@ absl::Status CheckTokens(const TextData& text) {
   return absl::OkStatus();
 }
 
+absl::Status CheckPacked(const TextData& text) {
+  if (text.tokenizer().empty() && !text.tokens())
+    return Wrong("data.text.packed", "is for tokens: it needs a tokenizer, or tokens: true");
+  if (!text.has_stride() || text.stride() == text.length()) return absl::OkStatus();
+  return Wrong("data.text.stride", "does not go with packed, whose windows do not overlap");
+}
+
 absl::Status CheckText(const DataConfig& data, const LossConfig& loss) {
-  RETURN_IF_ERROR(Needed("data.train", !data.train().empty()));
+  RETURN_IF_ERROR(Needed("data.train", !data.train().empty() || data.mixture_size() > 0));
   RETURN_IF_ERROR(Count("data.text.length", data.text().has_length(), data.text().length()));
   RETURN_IF_ERROR(CheckTokens(data.text()));
   if (data.text().has_stride()) RETURN_IF_ERROR(AtLeast("data.text.stride", data.text().stride(), 1));
+  if (data.text().packed()) RETURN_IF_ERROR(CheckPacked(data.text()));
   if (loss.has_mean_squared_error()) return Wrong("loss.mean_squared_error", "does not go with data.text");
   return absl::OkStatus();
 }
@@ -326,6 +334,8 @@ absl::Status ValidateConfig(const RunConfig& config, int world_size) {
   RETURN_IF_ERROR(CheckOptimizer(config.optimizer()));
   RETURN_IF_ERROR(CheckSchedule(config.schedule()));
   RETURN_IF_ERROR(CheckBatch(config));
+  RETURN_IF_ERROR(CheckOrder(config));
+  RETURN_IF_ERROR(CheckMixing(config));
   RETURN_IF_ERROR(CheckHorizon(config));
   RETURN_IF_ERROR(CheckEval(config));
   if (config.precision() != FP32) return NotBuilt("precision", Precision_Name(config.precision()), "FP32");

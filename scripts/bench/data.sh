@@ -32,7 +32,7 @@ ratio() { awk -v a="$1" -v b="$2" 'BEGIN {printf "%.2f", a / b}'; }
 # ---- Files
 declare -A payload=([small]=300 [cifar]=3072 [big]=150000) count=([small]=600000 [cifar]=120000 [big]=3000)
 for name in small cifar big; do
-  [ -f "$data/$name.tfrecord" ] || "$bin/data_bench" --write "$data/$name.tfrecord" "${payload[$name]}" "${count[$name]}"
+  [ -f "$data/$name.tfrecord" ] || "$bin/write_records" "$data/$name.tfrecord" "${payload[$name]}" "${count[$name]}"
   cat "$data/$name.tfrecord" >/dev/null
 done
 machine
@@ -81,10 +81,13 @@ for name in small cifar big; do
 done
 
 # ---- The order
-taskset -c 0 "$bin/data_bench" --benchmark_format=csv 2>/dev/null >"$scratch/order"
-for n in 60000 1281167 1000000000 1000000000000; do
-  ns=$(awk -F, -v name="\"Shuffle/$n\"" '$1 == name {printf "%.1f", $3 / 256}' "$scratch/order")
-  judge "order, $n records: a position" "$ns" ns most 50
+taskset -c 0 "$bin/order_bench" --benchmark_filter='(Shuffle|Blocks)/.*/(32|512)$' --benchmark_format=csv 2>/dev/null \
+  >"$scratch/order"
+for case in Shuffle/1000000 Shuffle/1000000000 Shuffle/1000000000000 Blocks/1000000000000; do
+  for positions in 32 512; do
+    ns=$(awk -F, -v name="\"BM_$case/$positions\"" -v n="$positions" '$1 == name {printf "%.1f", $3 / n}' "$scratch/order")
+    judge "order, ${case/\// of } records, $positions at a time: a position" "$ns" ns most 50
+  done
 done
 
 # ---- The index of a large file
