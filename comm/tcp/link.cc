@@ -69,6 +69,11 @@ void TcpLink::VoidSend() {
   if (out_.moved_bytes <= sizeof(FrameHeader) + out_.header.payload_bytes) out_.trailer.aborted = 1;
 }
 
+void TcpLink::Discard() {
+  constexpr size_t kMostBytes = size_t{1} << 20;
+  recv(fd_.get(), nullptr, kMostBytes, MSG_DONTWAIT | MSG_TRUNC);
+}
+
 absl::Duration TcpLink::Unanswered() const {
   tcp_info info{};
   socklen_t length = sizeof info;
@@ -156,6 +161,8 @@ void TcpLink::AcceptPulse() {
   std::memcpy(&pulse, note_.data(), sizeof pulse);
   const int64_t now = MonotonicNanoseconds();
   if (pulse.noted_age >= 0) noted_ = std::max<int64_t>(now - std::min(pulse.noted_age, now), 1);
+  awaits_ = pulse.awaits;
+  awaits_told_ = now;
   if (pulse.newest_age >= 0) newest_ = std::max<int64_t>(now - std::min(pulse.newest_age, now), 1);
 }
 

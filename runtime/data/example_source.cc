@@ -1,9 +1,9 @@
 // Samples that are records of features.
 #include <utility>
 
-#include "runtime/core/aligned_buffer.h"
 #include "runtime/data/sequence_parser.h"
 #include "runtime/data/sources.h"
+#include "runtime/data/try_first.h"
 
 namespace lockstep::data {
 namespace {
@@ -20,9 +20,12 @@ class RecordSource final : public SampleSource {
   std::string Describe(int64_t sample) const override { return dataset_->Describe(sample); }
 
   void Prefetch(int64_t sample) const override { dataset_->Prefetch(sample); }
+  std::shared_ptr<const void> Announce(absl::Span<const int64_t> samples) const override {
+    return dataset_->Announce(samples);
+  }
 
   absl::Status Decode(int64_t sample, absl::Span<std::byte* const> outputs) const override {
-    ASSIGN_OR_RETURN(const absl::string_view record, dataset_->Record(sample));
+    ASSIGN_OR_RETURN(const RecordView record, dataset_->Record(sample));
     const absl::Status parsed = parser_.Parse(record, outputs);
     RETURN_IF_ERROR(dataset_->CheckWhole(sample));  // the bytes may have vanished after they were compared
     return parsed.ok() ? parsed : Annotate(parsed, dataset_->Place(sample));
@@ -32,17 +35,6 @@ class RecordSource final : public SampleSource {
   const std::shared_ptr<const Dataset> dataset_;
   const Parser parser_;
 };
-
-// A configuration that fits no record is told before anything is started.
-absl::Status TryFirst(const SampleSource& source) {
-  std::vector<AlignedBytes> buffers;
-  std::vector<std::byte*> outputs;
-  for (const InputSpec& input : source.inputs()) {
-    buffers.emplace_back(input.type.size_bytes());
-    outputs.push_back(buffers.back().data());
-  }
-  return source.Decode(0, outputs);
-}
 
 template <typename Parser>
 absl::StatusOr<std::shared_ptr<const SampleSource>> MakeSource(std::shared_ptr<const Dataset> dataset,

@@ -15,6 +15,7 @@
 #include "runtime/data/text/bpe_trainer.h"
 #include "runtime/data/text/tokenizer.h"
 #include "runtime/data/text/tokenizer_file.h"
+#include "runtime/data/text/word_piece_trainer.h"
 
 namespace lockstep::data {
 namespace {
@@ -169,10 +170,20 @@ std::vector<std::string> TextRecords(const std::vector<absl::string_view>& chunk
 
 absl::Status CheckTokenizerOptions(const TextOptions& options) {
   if (options.tokens && options.tokenizer.empty()) return ConfigError("--tokens needs --tokenizer");
-  if ((options.tokenizer == "bpe") != (options.vocabulary > 0)) {
-    return ConfigError("--tokenizer bpe and --vocabulary N belong together: N tokens are learned");
+  const bool learned = options.tokenizer == "bpe" || options.tokenizer == "wordpiece";
+  if (learned != (options.vocabulary > 0)) {
+    return ConfigError(
+        "--tokenizer bpe or wordpiece and --vocabulary N belong together: N tokens are learned");
   }
+  if (options.cased && options.tokenizer != "wordpiece")
+    return ConfigError("--cased goes with --tokenizer wordpiece");
   return absl::OkStatus();
+}
+
+template <typename Trainer>
+absl::StatusOr<TokenizerSpec> Learn(Trainer trainer, const std::vector<absl::string_view>& texts) {
+  for (const absl::string_view text : texts) trainer.Add(text);
+  return trainer.Train();
 }
 
 // The one that the options name, or one learned from `chunks` and written; null for none.
@@ -181,10 +192,17 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> MakeTokenizer(FileSystem* fs, c
                                                                const std::vector<absl::string_view>& chunks,
                                                                std::ostream& out) {
   if (options.tokenizer.empty()) return nullptr;
-  if (options.tokenizer != "bpe") return Tokenizer::Load(fs, options.tokenizer);
-  BpeTrainer trainer({.vocabulary = options.vocabulary});
-  for (const absl::string_view chunk : chunks) trainer.Add(chunk);
-  ASSIGN_OR_RETURN(TokenizerSpec spec, trainer.Train());
+  TokenizerSpec spec;
+  if (options.tokenizer == "bpe") {
+    ASSIGN_OR_RETURN(spec, Learn(BpeTrainer({.vocabulary = options.vocabulary}), chunks));
+  } else if (options.tokenizer == "wordpiece") {
+    WordPieceTrainerOptions learn;
+    learn.vocabulary = options.vocabulary;
+    learn.normalization.lower_case = learn.normalization.strip_accents = !options.cased;
+    ASSIGN_OR_RETURN(spec, Learn(WordPieceTrainer(std::move(learn)), chunks));
+  } else {
+    return Tokenizer::Load(fs, options.tokenizer);
+  }
   const std::string path = absl::StrCat(out_prefix, "-tokenizer.json");
   RETURN_IF_ERROR(fs->CreateFolders(ParentFolder(path)));
   RETURN_IF_ERROR(WriteFileAtomically(fs, path, WriteTokenizerJson(spec)));

@@ -53,10 +53,11 @@ struct TextOptions {
   int64_t train_bytes =
       -1;  // at least so much from the beginning, to the end of a line; -1: all that is no test
   int64_t test_bytes = 0;  // at most so much from the end, from the beginning of a line
-  // "": none. "bpe": a byte-level BPE of `vocabulary` tokens is learned from the training part and written to
-  // OUT-tokenizer.json. Otherwise a file (tokenizer_file.h).
+  // "": none. "bpe", "wordpiece": a byte-level BPE or BERT's WordPiece of `vocabulary` tokens is learned from the
+  // training part and written to OUT-tokenizer.json. Otherwise a file (tokenizer_file.h).
   std::string tokenizer = {};
-  int32_t vocabulary = 0;  // of "bpe", and only then
+  int32_t vocabulary = 0;  // of what is learned, and only then
+  bool cased = false;      // of "wordpiece": upper case and accents are kept
   bool tokens = false;     // records hold the ids of the tokens, an int64_list, instead of the text
 };
 // The records' texts in order, joined, are the text. Each record is made into tokens on its own.

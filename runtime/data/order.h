@@ -1,61 +1,95 @@
 // Which record stands at which position: the order in which a run consumes its data.
 //
-// A position p counts samples since the run began and never resets. With N samples, p lies in epoch e = p / N
-// at place q = p mod N, and the sample there is Permutation(key(seed, e), N)(q): every epoch is a new order,
-// every sample comes exactly once an epoch, and nothing is stored, so that any rank finds any position at
-// once.
+// A position p counts samples since the run began and never resets. Of one data set of N samples, p lies in
+// epoch e = p / N at place q = p mod N, and the sample there is a keyed permutation's: every epoch is a new
+// order, every sample comes exactly once an epoch, and nothing is stored, so that any rank finds any position
+// at once. What a checkpoint holds of all this is p: where a run goes on follows from it, at any world size.
 #ifndef LOCKSTEP_RUNTIME_DATA_ORDER_H_
 #define LOCKSTEP_RUNTIME_DATA_ORDER_H_
 
-#include <array>
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 #include "absl/types/span.h"
+#include "runtime/core/status.h"
+#include "runtime/data/block_shuffle.h"
+#include "runtime/data/permutation.h"
 
 namespace lockstep::data {
 
-// A keyed bijection of [0, size) in O(1) memory: eight rounds of a Feistel network on an a x b grid that just
-// covers [0, size), walking on from cells outside it (Black and Rogaway, "Ciphers with arbitrary finite
-// domains", CT-RSA 2002). Its arithmetic is our own 64-bit integer arithmetic, the same on every machine and
-// library. A value type.
-class Permutation {
- public:
-  // `size` in [1, 2^62]. Keys of different (seed, epoch) are independent of each other.
-  Permutation(uint64_t seed, int64_t epoch, int64_t size);
-
-  int64_t size() const { return static_cast<int64_t>(size_); }
-  int64_t operator()(int64_t index) const;  // index in [0, size)
-
- private:
-  static constexpr int kRounds = 8;
-  uint64_t Shuffle(uint64_t cell) const;
-
-  uint64_t size_, rows_, columns_;  // size <= rows * columns
-  std::array<uint64_t, kRounds> keys_;
-};
-
 enum class OrderKind : uint8_t {
-  kShuffle,     // a new permutation of all samples each epoch
-  kSequential,  // as the files have them
+  kShuffle,       // a new permutation of all samples each epoch
+  kSequential,    // as the files have them
+  kBlockShuffle,  // block_shuffle.h
 };
 
-// Immutable and thread-safe.
+// What becomes of a step that would reach beyond the end of an epoch.
+enum class LastBatch : uint8_t {
+  kStraddle,  // it goes on with the next epoch
+  kDrop,      // it is left out: the last N mod B samples of each epoch's order are not used in that epoch
+  kPad,       // it is filled up with samples of weight 0
+};
+
+struct OrderOptions {
+  OrderKind kind = OrderKind::kShuffle;
+  uint64_t seed = 0;
+  BlockShape blocks = {};  // of kBlockShuffle
+  // Reading lanes R: equal parts of a step's batch B. Lane r takes its share of every step from a range of the
+  // epoch's places that is its own, so that whoever computes it reads 1 / R of the data. The ranges are as
+  // long as the lane has positions in the epoch, so every place still comes exactly once.
+  int reading_lanes = 1;
+  int64_t global_batch = 1;  // B, a multiple of R
+  LastBatch last_batch = LastBatch::kStraddle;
+};
+
+// One of several data sets that are mixed.
+struct OrderPart {
+  int64_t samples = 0;  // >= 1
+  int64_t weight = 1;   // >= 1; its share of the positions is weight / sum of the weights
+};
+
+// Immutable and thread-safe; a value type. Sample ids run through the parts in their order.
+//
+// A mixture spreads its parts evenly: after p positions of part 0 (weight w of V) there have been exactly
+// floor(p w / V); the others divide the rest in the same way. So every V positions hold exactly its weight of
+// each part. Each part goes through its own epochs at its own pace.
 class Order {
  public:
   // `samples` >= 1 an epoch.
-  Order(OrderKind kind, uint64_t seed, int64_t samples) : kind_(kind), seed_(seed), samples_(samples) {}
+  Order(OrderKind kind, uint64_t seed, int64_t samples);
 
-  int64_t samples() const { return samples_; }
+  // Error: ConfigError for what does not go together: reading lanes that do not divide the batch, and a
+  // mixture with reading lanes or whose last batches do not straddle.
+  static absl::StatusOr<Order> Create(const OrderOptions& options, std::vector<OrderPart> parts);
 
-  // The samples at positions first, first + 1, ... (first >= 0). Keys are computed once for each epoch that
-  // they touch.
+  int64_t samples() const;  // of all parts
+  // Positions of an epoch: samples(), or those of its whole steps.
+  int64_t positions() const { return positions_; }
+
+  // The ids [first, first + second) that lie in one block with `sample`: a block of the block shuffle, of the
+  // other orders one of 1024 consecutive samples. No block holds samples of two parts.
+  std::pair<int64_t, int64_t> BlockOf(int64_t sample) const;
+
+  // The samples at positions first, first + 1, ... (first >= 0); -1 where a batch is only filled up. Keys are
+  // computed once for each epoch that they touch.
   void SamplesAt(int64_t first, absl::Span<int64_t> out) const;
   int64_t SampleAt(int64_t position) const;
 
  private:
-  OrderKind kind_;
-  uint64_t seed_;
-  int64_t samples_;
+  struct Part {
+    int64_t samples, weight, rest;  // rest: the weights of this one and those behind it
+    int64_t first_id;
+    uint64_t key;
+  };
+  Order(const OrderOptions& options, std::vector<OrderPart> parts);
+  void StreamAt(const Part& part, int64_t first, absl::Span<int64_t> out) const;
+  int64_t PlacesAt(int64_t position, int64_t most, int64_t* place) const;
+  void MixAt(int64_t first, absl::Span<int64_t> out) const;
+
+  OrderOptions options_;
+  std::vector<Part> parts_;
+  int64_t positions_ = 0;
 };
 
 }  // namespace lockstep::data

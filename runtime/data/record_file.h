@@ -12,6 +12,7 @@
 #include "runtime/core/status.h"
 #include "runtime/data/growing_memory.h"
 #include "runtime/data/record_index.h"
+#include "runtime/data/record_view.h"
 
 namespace lockstep::data {
 
@@ -20,6 +21,9 @@ struct RecordBytesOptions {
   std::optional<Compression> compression = std::nullopt;
   // Where decompressed bytes come from; null: half of the machine's memory for this file.
   std::shared_ptr<MemoryBudget> budget = nullptr;
+  // true: a plain file that cannot be mapped is left where it is (view() is then empty, and file() reads it);
+  // false: it is read, as a whole, within the budget.
+  bool by_pieces = false;
 };
 
 // The records of a file as one stream of bytes. A plain file is mapped, or read where it cannot be mapped; a
@@ -33,6 +37,10 @@ class RecordBytes {
   static absl::StatusOr<RecordBytes> Open(FileSystem* fs, const std::string& path,
                                           const RecordBytesOptions& options = {});
   absl::string_view view() const { return view_; }
+  bool in_memory() const { return !view_.empty(); }
+  uint64_t size_bytes() const { return in_memory() ? view_.size() : stored_.size_bytes; }  // of the stream
+  // Of a plain file; null once decompressed.
+  const ReadableFile* file() const { return file_.get(); }
   // The file on the disk: its size, time, compression, and checksum where it is compressed.
   const StoredFile& stored() const { return stored_; }
 
@@ -40,6 +48,11 @@ class RecordBytes {
   // of it may be zeros. Cheap enough for every record: no system call until it happened. On the one page where
   // the file now ends there are zeros without a fault, which only a comparison of checksums finds.
   absl::Status CheckWhole(const std::string& path) const;
+  // `error`, a checksum that does not fit, found at [offset, offset + size) of these bytes. It is damage
+  // (DamageOf, record_errors.h) only where the file, read once more, has the same bytes there; else the error
+  // says what went wrong.
+  absl::Status Confirm(const std::string& path, uint64_t offset, uint64_t size_bytes, int64_t record,
+                       const absl::Status& error) const;
   // `error`, found in these bytes; or, when the file has become shorter, that.
   absl::Status Explain(const std::string& path, absl::Status error) const;
 
@@ -47,9 +60,10 @@ class RecordBytes {
   RecordBytes() = default;
   absl::Status Shorter(const std::string& path) const;
   absl::Status Unpack(const std::string& path, const RecordBytesOptions& options);
+  absl::Status ReadWhole(const std::string& path, const RecordBytesOptions& options);
 
-  std::unique_ptr<ReadableFile> file_;  // null once decompressed
-  std::unique_ptr<char[]> contents_;    // when not mapped
+  std::unique_ptr<ReadableFile> file_;     // null once decompressed
+  std::optional<GrowingMemory> contents_;  // when not mapped
   std::optional<GrowingMemory> unpacked_;
   absl::string_view view_;
   StoredFile stored_;
@@ -101,12 +115,18 @@ class RecordFile {
   const std::string& path() const { return path_; }
   int64_t records() const { return index_.records(); }
   const RecordIndex& index() const { return index_; }
-  absl::string_view bytes() const { return bytes_.view(); }  // of the records' stream
+  uint64_t size_bytes() const { return bytes_.size_bytes(); }  // of the records' stream
+  bool in_memory() const { return bytes_.in_memory(); }  // mapped or decompressed, not read for each record
+  const ReadableFile* file() const { return bytes_.file(); }  // null where it was decompressed
   const StoredFile& stored() const { return bytes_.stored(); }
 
-  // The payload of record `record` in [0, records()), both of its checksums compared. The view lives as long
-  // as this object. Error: DataError naming path, byte, record number, stored and computed checksum.
-  absl::StatusOr<absl::string_view> Record(int64_t record) const;
+  // The payload of record `record` in [0, records()), both of its checksums compared. Where the file is in memory the view
+  // lives as long as this object; else the record is read now, and the view keeps it. Errors: DataError naming path, byte, record
+  // number, stored and computed checksum (DamageOf says whether the record is proven to be damaged); the file's where it cannot
+  // be read.
+  absl::StatusOr<RecordView> Record(int64_t record) const;
+  // The same of bytes that somebody else has read, from OffsetOf(record) to OffsetOf(record + 1) of index(): a part of them.
+  absl::StatusOr<absl::string_view> Check(int64_t record, absl::string_view record_bytes) const;
 
   // To be asked after a payload was used: RecordBytes::CheckWhole.
   absl::Status CheckWhole() const { return bytes_.CheckWhole(path_); }
@@ -117,6 +137,9 @@ class RecordFile {
  private:
   RecordFile(std::string path, RecordBytes bytes, RecordIndex index)
       : path_(std::move(path)), bytes_(std::move(bytes)), index_(std::move(index)) {}
+  absl::Status IndexError(int64_t record, uint64_t length) const;
+  // RecordBytes::Confirm for a file that is read.
+  absl::Status ConfirmRead(int64_t record, absl::string_view record_bytes, const absl::Status& error) const;
 
   const std::string path_;
   const RecordBytes bytes_;

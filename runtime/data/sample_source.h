@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -39,8 +40,20 @@ class SampleSource {
     return Decode(sample, outputs);
   }
 
+  // What is drawn over several samples (mixup): changes a training micro-batch in place once all of it is decoded.
+  // inputs[i] is [positions.size()] times inputs()[i], and a sample of weight 0 is not real. A function of the positions
+  // and the inputs alone.
+  virtual void MixBatch(absl::Span<const int64_t> /*positions*/, absl::Span<const float> /*weights*/,
+                        absl::Span<std::byte* const> /*inputs*/) const {}
+
   // A hint that `sample` will be decoded soon: its bytes are brought nearer. Never fails; may do nothing.
   virtual void Prefetch(int64_t /*sample*/) const {}
+
+  // Says that these samples will be decoded, in this order and before what is announced later, so that their bytes can be
+  // read ahead. They are kept until what is returned goes. Null where nothing needs to be read: then nobody need announce.
+  virtual std::shared_ptr<const void> Announce(absl::Span<const int64_t> /*samples*/) const {
+    return nullptr;
+  }
 
   // Identifies the data (hex): equal where every sample is, whatever folder the files lie in.
   virtual const std::string& fingerprint() const = 0;

@@ -54,10 +54,18 @@ struct TokenOptions {
   std::string separator = {};                            // "": none. A token that follows each record
   int64_t vocabulary = 0;  // ids must lie in [0, vocabulary); 0: what the tokenizer says
   WindowOptions windows = {};
+  // Each window holds whole records, as pack_plan.h packs them; longer ones are cut. No target is of another record than its
+  // token. Two more inputs, of the windows' length: "targets.mask", U8, 1 where there is a target and 0 where the window is
+  // filled up, and "tokens.segment", I32, which of the window's records a token is of, from 1; 0 where it is filled up.
+  bool packed = false;  // the stride is not used
 };
 // BytesPerTarget is known where there is a tokenizer that loses no byte.
 absl::StatusOr<std::shared_ptr<const SampleSource>> MakeTokenSource(std::shared_ptr<const Dataset> dataset,
                                                                     TokenOptions options);
+
+// Several sources as one, their samples one behind the other. Error: ConfigError where their inputs differ.
+absl::StatusOr<std::shared_ptr<const SampleSource>> MakeJoinedSource(
+    std::vector<std::shared_ptr<const SampleSource>> parts);
 
 // One tensor of a synthetic sample: standard normal numbers for F32, integers in [0, below) for I32 and I64.
 struct SyntheticInput {

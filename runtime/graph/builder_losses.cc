@@ -78,10 +78,15 @@ bool Builder::SumOf(absl::string_view op, Tensor value, WeightedSum* sum) {
 }
 
 // A node over [rows, columns], [rows] and the row weights, whose first output is a weighted sum.
-Tensor Builder::RowLoss(absl::string_view op, OpKind kind, Tensor x, Tensor y, const Shape& rows,
-                        Tensor mask) {
+Tensor Builder::RowLoss(absl::string_view op, OpKind kind, Tensor x, Tensor y, const Shape& rows, Tensor mask,
+                        Tensor share) {
   RowWeights weights;
   if (!RowsOf(op, rows, mask, &weights)) return {};
+  if (share.valid()) {  // of the row's value, not of what it counts
+    const Tensor shared = Mul(share, Wrap(weights.rows, true));
+    if (!shared.valid()) return {};
+    weights.rows = shared.id;
+  }
   const int64_t count = graph_.micro_batch * rows.NumElements();
   const Shape matrix{count, count == 0 ? 0 : graph_.type(x.id).shape.NumElements() / count};
   const Tensor flat_x = Wrap(graph_.View(x.id, matrix), true);
@@ -108,13 +113,16 @@ Shape RowsIn(const Shape& shape) {
 
 }  // namespace
 
-Tensor Builder::CrossEntropy(Tensor logits, Tensor labels, Tensor mask) {
+Tensor Builder::CrossEntropy(Tensor logits, Tensor labels, Tensor mask, Tensor share) {
   if (!Usable("cross_entropy", {logits, labels})) return {};
   if (!batched(logits) || !batched(labels) || shape(logits).rank() < 1 ||
       shape(labels) != RowsIn(shape(logits))) {
     return FailOp("cross_entropy", "needs logits [.., V] and labels [..]", {logits, labels});
   }
-  return RowLoss("cross_entropy", OpKind::kCrossEntropy, logits, labels, shape(labels), mask);
+  if (share.valid() && (shape(share) != shape(labels) || !batched(share) || dtype(share) != DType::kF32)) {
+    return FailOp("cross_entropy", "needs F32 shares of the labels' shape", {labels, share});
+  }
+  return RowLoss("cross_entropy", OpKind::kCrossEntropy, logits, labels, shape(labels), mask, share);
 }
 
 Tensor Builder::Accuracy(Tensor logits, Tensor labels, Tensor mask) {

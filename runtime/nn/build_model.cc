@@ -1,5 +1,6 @@
 #include "runtime/nn/build_model.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -49,8 +50,17 @@ absl::Status AddCrossEntropy(Builder& b, Tensor logits, Tensor label, const Data
     return ConfigError(absl::StrCat("the model's last layer gives ", have[-1], " logits, but the label has ",
                                     data.classes, " classes"));
   }
-  b.Loss(b.CrossEntropy(logits, label));
-  b.Metric("accuracy", b.Accuracy(logits, label));
+  Tensor mask;
+  if (!data.mask.empty()) mask = b.Input(data.mask, DType::kU8, rows);
+  if (!data.mixed) {
+    b.Loss(b.CrossEntropy(logits, label, mask));
+  } else {
+    const Tensor other = b.Input(data.label.name + ".other", b.dtype(label), rows);
+    const Tensor share = b.Input(data.label.name + ".share", DType::kF32, rows);
+    b.Loss(b.CrossEntropy(logits, label, {}, share));
+    b.Loss(b.CrossEntropy(logits, other, {}, b.Shift(b.Neg(share), 1)));
+  }
+  b.Metric("accuracy", b.Accuracy(logits, label, mask));
   return absl::OkStatus();
 }
 
@@ -133,6 +143,26 @@ absl::Status CheckInputs(const std::string& model, const Graph& graph, const Dat
   return absl::OkStatus();
 }
 
+// What changes what a sample counts must not be overlooked.
+absl::Status CheckReads(const std::string& model, const Graph& graph, const DataSpec& data) {
+  const std::string share = data.label.name + ".share";
+  const auto reads = [&](const std::string& name) {
+    return std::any_of(graph.inputs.begin(), graph.inputs.end(),
+                       [&](const graph::Input& input) { return input.name == name; });
+  };
+  if (data.mixed && !reads(share)) {
+    return ConfigError(absl::StrCat(
+        "model '", model, "' does not read '", share, "' and '", data.label.name,
+        ".other', so its loss would not know that pictures are mixed; leave out mixup and cutmix"));
+  }
+  if (!data.mask.empty() && !reads(data.mask)) {
+    return ConfigError(absl::StrCat("model '", model, "' does not read '", data.mask,
+                                    "', so its loss would count what windows are "
+                                    "filled up with; leave out data.text.packed"));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Graph> BuildWholeModel(const ModelConfig& config, const DataSpec& data, int64_t micro_batch,
                                       const ModelParams& params, const ModelFunction& model) {
   Builder b(micro_batch);
@@ -142,6 +172,7 @@ absl::StatusOr<Graph> BuildWholeModel(const ModelConfig& config, const DataSpec&
   if (graph.loss.empty())
     return ConfigError(absl::StrCat("model '", config.name(), "' has no loss: call Builder::Loss"));
   RETURN_IF_ERROR(CheckInputs(config.name(), graph, data));
+  RETURN_IF_ERROR(CheckReads(config.name(), graph, data));
   return graph;
 }
 

@@ -20,8 +20,14 @@ absl::Status CheckModel(const RunConfig& config);
 // config.data.image (config_validate_image.cc).
 absl::Status CheckImage(const ImageData& image);
 
+// Mixup and cutmix, which depend on the batch, too (config_validate_image.cc). After the batch was checked.
+absl::Status CheckMixing(const RunConfig& config);
+
 // config.data.columns (config_validate_columns.cc).
 absl::Status CheckColumns(const ColumnData& columns);
+
+// Order, mixture, last batches and damaged records (config_validate_order.cc).
+absl::Status CheckOrder(const RunConfig& config);
 
 inline absl::Status Wrong(absl::string_view path, absl::string_view what) {
   return ConfigError(absl::StrCat(path, ": ", what));

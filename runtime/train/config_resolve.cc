@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "runtime/core/hash.h"
+#include "runtime/data/remote/url.h"
 #include "runtime/train/config.h"
 
 namespace lockstep::train {
@@ -123,6 +124,16 @@ void FillDeadline(CommConfig* comm) {
   if (over_mpi && !comm->has_deadline_seconds()) comm->set_deadline_seconds(kMpiSeconds);
 }
 
+// What is the same with and without being said: one recipe, one text.
+void DropIdleOrder(RunConfig* config) {
+  DataConfig* data = config->mutable_data();
+  if (data->order() == BLOCK_SHUFFLE) data->mutable_block_shuffle();
+  if (data->last_batch() == DataConfig::STRADDLE) data->clear_last_batch();
+  if (data->damaged().policy() == DamagedRecords::FAIL) data->clear_damaged();
+  if (config->eval().last_batch() == EvalConfig::PAD && config->has_eval())
+    config->mutable_eval()->clear_last_batch();
+}
+
 std::string Print(const Message& message) {
   TextFormat::Printer printer;
   printer.SetUseUtf8StringEscaping(true);
@@ -174,6 +185,7 @@ RunConfig ResolveConfig(RunConfig config) {
   }
   if (config.has_model()) FillModel(config.data(), config.mutable_model());
   DropIdleCompression(&config);
+  if (config.has_data()) DropIdleOrder(&config);
   FillSchemaDefaults(&config);
   return config;
 }
@@ -186,6 +198,7 @@ std::string RecipeText(const RunConfig& config) {
   // What the files hold is compared by fingerprint; where they lie today decides no bit.
   if (recipe.has_data()) {
     recipe.mutable_data()->clear_train();
+    for (MixturePart& part : *recipe.mutable_data()->mutable_mixture()) part.clear_train();
     recipe.mutable_data()->clear_eval();
     if (recipe.data().has_text()) recipe.mutable_data()->mutable_text()->clear_tokenizer();
     if (recipe.data().has_columns()) recipe.mutable_data()->mutable_columns()->clear_statistics();
@@ -202,9 +215,9 @@ std::vector<std::pair<std::string, std::string>> FlattenConfig(const RunConfig& 
   return flat;
 }
 
-int64_t HorizonSteps(const RunConfig& config, int64_t records) {
+int64_t HorizonSteps(const RunConfig& config, int64_t epoch) {
   if (config.has_steps()) return std::max<int64_t>(1, config.steps());
-  const double steps = config.epochs() * static_cast<double>(records) / std::max(1, config.global_batch());
+  const double steps = config.epochs() * static_cast<double>(epoch) / std::max(1, config.global_batch());
   // Where decimal epochs meet a whole number of steps, as 1.1 * 10, binary rounding must not add a step.
   const double whole = std::ceil(steps * (1 - 1e-12));
   return static_cast<int64_t>(std::clamp(whole, 1.0, 9e15));
@@ -212,12 +225,15 @@ int64_t HorizonSteps(const RunConfig& config, int64_t records) {
 
 absl::StatusOr<std::string> LocateConfigPath(const std::string& path, const std::string& config_path,
                                              FileSystem* fs) {
-  const absl::Status here = Glob(fs, path).status();
+  if (data::IsRemote(path)) return path;
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, data::ExpandBraces(path));
+  const absl::Status here = Glob(fs, names.front()).status();
   if (here.ok()) return path;
   if (absl::IsInvalidArgument(here)) return ConfigError(here.message());
   if (path.empty() || path[0] == '/') return DataError(absl::StrCat("no file matches '", path, "'"));
   const std::string beside = JoinPath(ParentFolder(config_path), path);
-  if (Glob(fs, beside).ok()) return beside;
+  ASSIGN_OR_RETURN(const std::vector<std::string> names_beside, data::ExpandBraces(beside));
+  if (Glob(fs, names_beside.front()).ok()) return beside;
   return DataError(absl::StrCat("no file matches '", path, "' (from the working directory), nor '", beside,
                                 "' (from the configuration's folder)"));
 }

@@ -25,7 +25,7 @@ absl::Status CheckInput(const std::string& path, const InputFeature& input) {
 }
 
 absl::Status CheckRecords(const DataConfig& data, const LossConfig& loss) {
-  RETURN_IF_ERROR(Needed("data.train", !data.train().empty()));
+  RETURN_IF_ERROR(Needed("data.train", !data.train().empty() || data.mixture_size() > 0));
   if (data.has_image()) {
     RETURN_IF_ERROR(CheckImage(data.image()));
   } else if (data.has_columns()) {
@@ -78,11 +78,19 @@ absl::Status CheckTokens(const TextData& text) {
   return absl::OkStatus();
 }
 
+absl::Status CheckPacked(const TextData& text) {
+  if (text.tokenizer().empty() && !text.tokens())
+    return Wrong("data.text.packed", "is for tokens: it needs a tokenizer, or tokens: true");
+  if (!text.has_stride() || text.stride() == text.length()) return absl::OkStatus();
+  return Wrong("data.text.stride", "does not go with packed, whose windows do not overlap");
+}
+
 absl::Status CheckText(const DataConfig& data, const LossConfig& loss) {
-  RETURN_IF_ERROR(Needed("data.train", !data.train().empty()));
+  RETURN_IF_ERROR(Needed("data.train", !data.train().empty() || data.mixture_size() > 0));
   RETURN_IF_ERROR(Count("data.text.length", data.text().has_length(), data.text().length()));
   RETURN_IF_ERROR(CheckTokens(data.text()));
   if (data.text().has_stride()) RETURN_IF_ERROR(AtLeast("data.text.stride", data.text().stride(), 1));
+  if (data.text().packed()) RETURN_IF_ERROR(CheckPacked(data.text()));
   if (loss.has_mean_squared_error()) return Wrong("loss.mean_squared_error", "does not go with data.text");
   return absl::OkStatus();
 }
@@ -299,6 +307,13 @@ absl::Status CheckExecution(const ExecutionConfig& execution) {
   RETURN_IF_ERROR(FromTo("execution.threads", execution.threads(), 0, 4096));
   RETURN_IF_ERROR(AtLeast("execution.log_every_steps", execution.log_every_steps(), 0));
   RETURN_IF_ERROR(FromTo("execution.read_ahead_steps", execution.read_ahead_steps(), 1, 4096));
+  const ReadConfig& read = execution.read();
+  RETURN_IF_ERROR(FromTo("execution.read.ahead_mib", read.ahead_mib(), 1, 1 << 20));
+  if (read.has_decompressed_mib())
+    RETURN_IF_ERROR(FromTo("execution.read.decompressed_mib", read.decompressed_mib(), 1, 1 << 24));
+  RETURN_IF_ERROR(FromTo("execution.read.cache_mib", read.cache_mib(), 1, int64_t{1} << 30));
+  RETURN_IF_ERROR(FromTo("execution.read.deadline_seconds", read.deadline_seconds(), 1, 86400));
+  RETURN_IF_ERROR(FromTo("execution.read.connections", read.connections(), 1, 1024));
   RETURN_IF_ERROR(Above("execution.comm.deadline_seconds", execution.comm().deadline_seconds(), 0));
   RETURN_IF_ERROR(Above("execution.comm.connect_seconds", execution.comm().connect_seconds(), 0));
   RETURN_IF_ERROR(FromTo("execution.comm.bucket_kib", execution.comm().bucket_kib(), 1, 1 << 21));
@@ -320,6 +335,8 @@ absl::Status ValidateConfig(const RunConfig& config, int world_size) {
   RETURN_IF_ERROR(CheckOptimizer(config.optimizer()));
   RETURN_IF_ERROR(CheckSchedule(config.schedule()));
   RETURN_IF_ERROR(CheckBatch(config));
+  RETURN_IF_ERROR(CheckOrder(config));
+  RETURN_IF_ERROR(CheckMixing(config));
   RETURN_IF_ERROR(CheckHorizon(config));
   RETURN_IF_ERROR(CheckEval(config));
   if (config.precision() != FP32) return NotBuilt("precision", Precision_Name(config.precision()), "FP32");

@@ -58,7 +58,32 @@ absl::Status CheckAugmentation(const ImageAugmentation& train) {
   return absl::OkStatus();
 }
 
+absl::Status CheckMix(const std::string& at, const ImageMix& mix) {
+  RETURN_IF_ERROR(Needed(at + ".alpha", mix.has_alpha()));
+  // Below and above, draws are as good as always at the ends, or in the middle.
+  RETURN_IF_ERROR(FromTo(at + ".alpha", mix.alpha(), 0.001, 1000));
+  if (mix.probability() >= 0 && mix.probability() <= 1) return absl::OkStatus();
+  return Wrong(at + ".probability",
+               absl::StrCat(mix.probability(), " is out of range; it must be in [0, 1]"));
+}
+
 }  // namespace
+
+absl::Status CheckMixing(const RunConfig& config) {
+  const ImageAugmentation& train = config.data().image().train();
+  if (!train.has_mixup() && !train.has_cutmix()) return absl::OkStatus();
+  if (train.has_mixup()) RETURN_IF_ERROR(CheckMix("data.image.train.mixup", train.mixup()));
+  if (train.has_cutmix()) RETURN_IF_ERROR(CheckMix("data.image.train.cutmix", train.cutmix()));
+  if (train.mixup().probability() + train.cutmix().probability() > 1)
+    return Wrong("data.image.train", "the probabilities of mixup and cutmix are more than 1 together");
+  if (!config.data().label().has_classes())
+    return Wrong("data.image.train", "mixup and cutmix mix labels of classes: they need data.label.classes");
+  const int64_t micro_batch = config.global_batch() / config.lanes() / config.accumulate();
+  if (micro_batch >= 2) return absl::OkStatus();
+  return Wrong("data.image.train",
+               "mixup and cutmix mix the pictures of a micro-batch with each other, and here one has a "
+               "single picture (global_batch / lanes / accumulate); use fewer lanes or a larger batch");
+}
 
 absl::Status CheckImage(const ImageData& image) {
   RETURN_IF_ERROR(Needed("data.image.feature", !image.feature().empty()));

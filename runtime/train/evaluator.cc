@@ -25,7 +25,7 @@ absl::StatusOr<graph::LaneResult> Evaluator::Run(const ModelState& state, Feed& 
   while (static_cast<int>(runners_.size()) < team_->size()) {
     runners_.push_back(std::make_unique<graph::LaneRunner>(program_));
   }
-  const size_t per_chunk = 2 + 2 * program_->metric_names().size();
+  const size_t per_chunk = 3 + 2 * program_->metric_names().size();
   const int64_t chunks = feed.eval_chunks();
   std::vector<double> sums(per_chunk * chunks, 0.0);  // each chunk's place is filled by one rank
   {
@@ -54,6 +54,7 @@ absl::StatusOr<graph::LaneResult> Evaluator::Run(const ModelState& state, Feed& 
 
   graph::LaneResult total;
   total.metrics.resize(program_->metric_names().size());
+  damaged_ = 0;
   for (int64_t chunk = 0; chunk < chunks; ++chunk) {
     const double* in = &sums[per_chunk * chunk];
     total.loss.sum += *in++;
@@ -62,6 +63,7 @@ absl::StatusOr<graph::LaneResult> Evaluator::Run(const ModelState& state, Feed& 
       metric.sum += *in++;
       metric.weight += *in++;
     }
+    damaged_ += static_cast<int64_t>(*in);
   }
   return total;
 }
@@ -99,6 +101,7 @@ absl::Status Evaluator::RunChunk(int64_t chunk, int thread, const ModelState& st
     *sums++ = metric.sum;
     *sums++ = metric.weight;
   }
+  *sums = static_cast<double>(batch.damaged);
   return absl::OkStatus();
 }
 

@@ -40,6 +40,8 @@ class Evaluator {
   void Interrupt(const absl::Status& reason);
 
   const graph::LaneProgram& program() const { return *program_; }
+  // Records that the last Run left out because they are damaged, over all ranks.
+  int64_t damaged() const { return damaged_; }
 
  private:
   void Fail(const absl::Status& status);
@@ -51,6 +53,7 @@ class Evaluator {
   LaneTeam* const team_;
   std::vector<std::unique_ptr<graph::LaneRunner>> runners_;  // one a thread, made when first needed
 
+  int64_t damaged_ = 0;
   std::atomic<bool> failed_{false};
   std::mutex failure_mutex_;
   absl::Status failure_;

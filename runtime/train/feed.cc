@@ -9,11 +9,13 @@
 #include "runtime/data/columns/column_source.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/order.h"
+#include "runtime/data/remote/remote_file_system.h"
 #include "runtime/data/sources.h"
 #include "runtime/train/config.h"
 #include "runtime/train/feed_columns.h"
 #include "runtime/train/feed_features.h"
 #include "runtime/train/feed_images.h"
+#include "runtime/train/feed_order.h"
 
 namespace lockstep::train {
 namespace {
@@ -39,6 +41,7 @@ SourceOr OpenText(const TextData& config, std::shared_ptr<const data::Dataset> d
   options.separator = config.separator();
   options.vocabulary = config.vocabulary();
   options.windows = windows;
+  options.packed = config.packed();
   if (!config.tokenizer().empty()) {
     auto path = LocateConfigPath(config.tokenizer(), config_path, fs);
     if (!path.ok()) return DataError(path.status().message());
@@ -86,6 +89,29 @@ std::optional<data::Compression> WantedCompression(const DataConfig& data) {
   return std::nullopt;
 }
 
+data::DatasetOptions OptionsOf(const RunConfig& config) {
+  const ReadConfig& read = config.execution().read();
+  data::DatasetOptions options;
+  options.compression = WantedCompression(config.data());
+  options.filter = FilterOf(config.data());
+  options.unpacked_limit_bytes = static_cast<uint64_t>(read.decompressed_mib()) << 20;
+  options.read = read.mode() == ReadConfig::MAPPED ? data::ReadMode::kMapped
+                 : read.mode() == ReadConfig::READ ? data::ReadMode::kRead
+                                                   : data::ReadMode::kAuto;
+  options.ahead.budget_bytes = static_cast<uint64_t>(read.ahead_mib()) << 20;
+  options.ahead.threads = read.connections();
+  return options;
+}
+
+data::RemoteOptions RemoteOf(const RunConfig& config) {
+  const ReadConfig& read = config.execution().read();
+  data::RemoteOptions options;
+  options.cache_folder = read.cache();
+  options.cache_bytes = static_cast<uint64_t>(read.cache_mib()) << 20;
+  options.retry.deadline = absl::Seconds(read.deadline_seconds());
+  return options;
+}
+
 }  // namespace
 
 SourceOr Feed::OpenSource(const RunConfig& config, const std::string& pattern, bool augment,
@@ -94,8 +120,8 @@ SourceOr Feed::OpenSource(const RunConfig& config, const std::string& pattern, b
   if (data.has_synthetic()) return MakeSynthetic(data.synthetic(), config.seed());
   auto located = LocateConfigPath(pattern, config_path, fs);
   if (!located.ok()) return DataError(located.status().message());
-  ASSIGN_OR_RETURN(auto dataset,
-                   data::Dataset::Open(fs, {*located}, {.compression = WantedCompression(data)}));
+  ASSIGN_OR_RETURN(auto dataset, data::Dataset::Open(fs, {*located}, OptionsOf(config)));
+  for (data::FileFacts& file : dataset->Facts()) facts_.files.push_back({std::move(file), !augment});
   if (data.has_text()) {
     return OpenText(data.text(), std::move(dataset), config_path, fs);
   }
@@ -107,6 +133,23 @@ SourceOr Feed::OpenSource(const RunConfig& config, const std::string& pattern, b
     ASSIGN_OR_RETURN(columns_, ResolveColumns(data.columns(), *dataset, config_path, fs));
   }
   return data::MakeColumnSource(std::move(dataset), columns_, std::move(label));
+}
+
+SourceOr Feed::OpenTraining(const RunConfig& config, const std::string& config_path, FileSystem* fs,
+                            std::vector<int64_t>* samples) {
+  const DataConfig& data = config.data();
+  std::vector<std::shared_ptr<const data::SampleSource>> parts;
+  for (const MixturePart& part : data.mixture()) {
+    ASSIGN_OR_RETURN(auto source, OpenSource(config, part.train(), /*augment=*/true, config_path, fs));
+    parts.push_back(std::move(source));
+  }
+  if (parts.empty()) {
+    ASSIGN_OR_RETURN(auto source, OpenSource(config, data.train(), /*augment=*/true, config_path, fs));
+    parts.push_back(std::move(source));
+  }
+  for (const auto& part : parts) samples->push_back(part->size());
+  if (parts.size() == 1) return parts[0];
+  return data::MakeJoinedSource(std::move(parts));
 }
 
 namespace {
@@ -130,23 +173,29 @@ void DescribeInputs(const DataConfig& config, const std::vector<data::InputSpec>
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Feed>> Feed::Open(const RunConfig& config, const std::string& config_path,
-                                                 FileSystem* fs) {
+                                                 FileSystem* local) {
+  data::RemoteFileSystem remote(local, RemoteOf(config));
+  FileSystem* fs = &remote;
   auto feed = std::unique_ptr<Feed>(new Feed());
   const DataConfig& data = config.data();
-  ASSIGN_OR_RETURN(auto source, feed->OpenSource(config, data.train(), /*augment=*/true, config_path, fs));
+  std::vector<int64_t> samples;  // of each part of a mixture
+  ASSIGN_OR_RETURN(auto source, feed->OpenTraining(config, config_path, fs, &samples));
+  ASSIGN_OR_RETURN(data::Order order, OrderOf(config, samples));
   DataFacts& facts = feed->facts_;
   facts.records = source->size();
+  facts.epoch = order.positions();
   facts.fingerprint = source->fingerprint();
   DescribeInputs(data, source->inputs(), &facts.spec);
+  if (data.text().packed()) facts.spec.mask = "targets.mask";
+  facts.spec.mixed = data.image().train().has_mixup() || data.image().train().has_cutmix();
   if (data.has_columns()) facts.spec.tables = TablesOf(feed->columns_);
   facts.spec.classes = data.has_synthetic() ? data.synthetic().classes() : data.label().classes();
   if (Vocabulary(data) > 0) facts.spec.vocabulary = facts.spec.classes = Vocabulary(data);
-  const auto kind = data.order() == SEQUENTIAL ? data::OrderKind::kSequential : data::OrderKind::kShuffle;
   const data::BatchPlan plan{config.global_batch(), config.lanes(), config.accumulate()};
   RETURN_IF_ERROR(plan.Check());
   feed->marked_ = std::make_shared<MarkedSource>(source, plan);
-  feed->batcher_ =
-      std::make_shared<data::Batcher>(feed->marked_, data::Order(kind, config.seed(), facts.records), plan);
+  const data::DamagePolicy damage = DamagePolicyOf(config);
+  feed->batcher_ = std::make_shared<data::Batcher>(feed->marked_, std::move(order), plan, damage);
   if (!config.has_eval()) return feed;
 
   ASSIGN_OR_RETURN(auto held_out, feed->OpenSource(config, data.eval(), /*augment=*/false, config_path, fs));
@@ -154,11 +203,12 @@ absl::StatusOr<std::unique_ptr<Feed>> Feed::Open(const RunConfig& config, const 
   if (config.eval().max_records() > 0) {
     facts.eval_records = std::min<int64_t>(facts.eval_records, config.eval().max_records());
   }
+  RETURN_IF_ERROR(DropLastChunk(config.eval(), plan.micro_batch(), &facts.eval_records));
   facts.eval_fingerprint = held_out->fingerprint();
   facts.eval_bytes_per_target = held_out->BytesPerTarget(facts.eval_records);
   feed->eval_plan_ = {facts.eval_records, plan.micro_batch()};
   const data::Order in_order(data::OrderKind::kSequential, 0, held_out->size());
-  feed->eval_batcher_ = std::make_shared<data::Batcher>(held_out, in_order, plan);
+  feed->eval_batcher_ = std::make_shared<data::Batcher>(held_out, in_order, plan, EvalDamagePolicy(damage));
   return feed;
 }
 
@@ -176,10 +226,12 @@ absl::Status Feed::Start(const FeedOptions& options, const std::vector<std::stri
     places_.push_back(static_cast<int>(found - known.begin()));
   }
   Pause();
+  owned_ = options.owned;
   leases_.resize(options.threads);
   eval_batches_.resize(options.threads);
   if (prefetcher_ == nullptr) {
     data::PrefetcherOptions prefetcher;
+    prefetcher.threads = std::max(1, options.threads);
     prefetcher.depth_steps = std::max(1, options.read_ahead_steps);
     prefetcher_ = std::make_unique<data::Prefetcher>(batcher_, prefetcher);
   }
@@ -193,6 +245,7 @@ absl::Status Feed::Fetch(int64_t step, int lane, int micro, int thread, LaneBatc
   const Busy::Scope waiting(busy_);
   leases_[thread] = data::BatchLease();  // back to the prefetcher before the next one is taken
   ASSIGN_OR_RETURN(leases_[thread], prefetcher_->Take(step, lane, micro));
+  Note(leases_[thread]->damaged(), &damage_);
   Hand(*leases_[thread], out);
   return absl::OkStatus();
 }
@@ -220,7 +273,8 @@ std::string Feed::DescribeRecords(const WorkMark& mark) const {
   if (mark.step < 1 || begin < 0 || end > static_cast<int64_t>(ids.size())) return "no records of this run";
   std::string text;
   for (int64_t i = begin; i < std::min(end, begin + kShown); ++i) {
-    absl::StrAppend(&text, i == begin ? "" : "; ", batcher_->source().Describe(ids[i]));
+    absl::StrAppend(&text, i == begin ? "" : "; ",
+                    ids[i] < 0 ? "(none: the batch is filled up)" : batcher_->source().Describe(ids[i]));
   }
   if (end - begin > kShown) absl::StrAppend(&text, " and ", end - begin - kShown, " more");
   return text;
@@ -231,8 +285,37 @@ absl::Status Feed::FetchEval(int64_t chunk, int thread, LaneBatch* out) {
   data::Batch& batch = eval_batches_[thread];
   if (batch.micro_batch() == 0) batch = eval_batcher_->MakeBatch(eval_plan_);
   RETURN_IF_ERROR(eval_batcher_->FillEval(eval_plan_, chunk, &batch));
+  Note(batch.damaged(), &eval_damage_);
+  out->damaged = static_cast<int64_t>(batch.damaged().size());
   Hand(batch, out);
   return absl::OkStatus();
+}
+
+void Feed::Note(const std::vector<data::DamagedSample>& damaged,
+                std::map<int64_t, data::DamagedSample>* notes) {
+  if (damaged.empty()) return;
+  std::lock_guard lock(damage_mutex_);
+  for (const data::DamagedSample& sample : damaged) notes->insert_or_assign(sample.position, sample);
+}
+
+// A step may be fetched again, and by other lanes: what counts is where a damaged record stands.
+std::vector<data::DamagedSample> Feed::DamageOf(int64_t step) {
+  const data::BatchPlan& plan = batcher_->plan();
+  std::lock_guard lock(damage_mutex_);
+  damage_.erase(damage_.begin(), damage_.lower_bound(plan.FirstPosition(step, 0, 0)));
+  std::vector<data::DamagedSample> found;
+  const auto end = damage_.lower_bound(plan.FirstPosition(step, owned_.end, 0));
+  for (auto at = damage_.lower_bound(plan.FirstPosition(step, owned_.begin, 0)); at != end; ++at)
+    found.push_back(at->second);
+  return found;
+}
+
+std::vector<data::DamagedSample> Feed::TakeEvalDamage() {
+  std::lock_guard lock(damage_mutex_);
+  std::vector<data::DamagedSample> found;
+  for (const auto& [position, sample] : eval_damage_) found.push_back(sample);
+  eval_damage_.clear();
+  return found;
 }
 
 void Feed::Hand(const data::Batch& batch, LaneBatch* out) const {

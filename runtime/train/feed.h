@@ -4,7 +4,9 @@
 #define LOCKSTEP_RUNTIME_TRAIN_FEED_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -17,6 +19,7 @@
 #include "runtime/data/prefetcher.h"
 #include "runtime/nn/data_spec.h"
 #include "runtime/train/busy.h"
+#include "runtime/train/manifest.h"
 #include "runtime/train/marked_source.h"
 #include "runtime/train/replica.h"
 #include "runtime/train/work_marks.h"
@@ -26,9 +29,11 @@ namespace lockstep::train {
 // What a model must know of the data, and what a checkpoint must remember of it.
 struct DataFacts {
   nn::DataSpec spec;
-  int64_t records = 0;  // samples of an epoch (windows, for text)
+  int64_t records = 0;  // samples (windows, for text)
+  int64_t epoch = 0;    // positions of an epoch: the samples, but where last batches are dropped or filled up
   std::string fingerprint;
-  int64_t eval_records = 0;  // 0: no validation data
+  std::vector<ManifestDataFile> files;  // of training and validation
+  int64_t eval_records = 0;             // 0: no validation data
   std::string eval_fingerprint;
   double eval_bytes_per_target = 0;  // of text, averaged over what is evaluated; 0: not known
 };
@@ -43,7 +48,7 @@ class Feed {
  public:
   // Opens the data of a resolved configuration. Errors: DataError naming file, record and feature.
   static absl::StatusOr<std::unique_ptr<Feed>> Open(const RunConfig& config, const std::string& config_path,
-                                                    FileSystem* fs);
+                                                    FileSystem* local);
 
   const DataFacts& facts() const { return facts_; }
 
@@ -61,8 +66,14 @@ class Feed {
   // Seconds that fetching has waited since the last call, averaged over the lane threads.
   double TakeWaitSeconds();
 
-  // The records of a step in position order.
+  // The records of a step in position order; -1 where it is only filled up.
   void RecordIds(int64_t step, std::vector<int64_t>* ids) const;
+
+  // Damaged records of a step among the lanes that Start named, in the order of positions: all of them once every
+  // micro-batch of the step was fetched. Earlier steps are forgotten.
+  std::vector<data::DamagedSample> DamageOf(int64_t step);
+  // Of validations since the last call.
+  std::vector<data::DamagedSample> TakeEvalDamage();
 
   // From now on, whatever is decoded for training is marked while it is. Borrowed; null ends it.
   void SetMarks(WorkMarks* marks) { marked_->SetMarks(marks); }
@@ -82,7 +93,13 @@ class Feed {
                                                                        bool augment,
                                                                        const std::string& config_path,
                                                                        FileSystem* fs);
+  // The training data, all parts of a mixture as one, and how many samples each part has.
+  absl::StatusOr<std::shared_ptr<const data::SampleSource>> OpenTraining(const RunConfig& config,
+                                                                         const std::string& config_path,
+                                                                         FileSystem* fs,
+                                                                         std::vector<int64_t>* samples);
   void Hand(const data::Batch& batch, LaneBatch* out) const;
+  void Note(const std::vector<data::DamagedSample>& damaged, std::map<int64_t, data::DamagedSample>* notes);
 
   DataFacts facts_;
   std::shared_ptr<MarkedSource> marked_;   // what batcher_ reads
@@ -94,6 +111,10 @@ class Feed {
   std::vector<data::BatchLease> leases_;   // by lane thread
   std::vector<data::Batch> eval_batches_;  // by lane thread
   Busy* busy_ = nullptr;
+  comm::LaneRange owned_;                  // what Start named
+
+  std::mutex damage_mutex_;
+  std::map<int64_t, data::DamagedSample> damage_, eval_damage_;  // by position
 };
 
 }  // namespace lockstep::train

@@ -1,5 +1,6 @@
 #include "runtime/train/feed_images.h"
 
+#include <optional>
 #include <utility>
 
 #include "runtime/data/image/image_source.h"
@@ -17,6 +18,25 @@ void Augment(const ImageAugmentation& train, data::ImageOptions* options) {
                      train.color_jitter().saturation()};
 }
 
+bool Mixes(const ImageAugmentation& train) { return train.has_mixup() || train.has_cutmix(); }
+
+// What of the samples each takes; neither told: half and half.
+data::ImageMixOptions MixOf(const ImageAugmentation& train, uint64_t seed) {
+  data::ImageMixOptions mix;
+  mix.seed = seed;
+  const double told = (train.mixup().has_probability() ? train.mixup().probability() : 0) +
+                      (train.cutmix().has_probability() ? train.cutmix().probability() : 0);
+  const int untold = (train.has_mixup() && !train.mixup().has_probability()) +
+                     (train.has_cutmix() && !train.cutmix().has_probability());
+  const auto rate = [&](bool has, const ImageMix& config) -> data::MixRate {
+    if (!has) return {};
+    return {config.has_probability() ? config.probability() : (1 - told) / untold, config.alpha()};
+  };
+  mix.mixup = rate(train.has_mixup(), train.mixup());
+  mix.cutmix = rate(train.has_cutmix(), train.cutmix());
+  return mix;
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const data::SampleSource>> OpenImages(
@@ -32,7 +52,11 @@ absl::StatusOr<std::shared_ptr<const data::SampleSource>> OpenImages(
   options.std = {config.std().begin(), config.std().end()};
   options.seed = seed;
   if (augment) Augment(config.train(), &options);
-  return data::MakeImageSource(std::move(dataset), config.feature(), std::move(options), std::move(label));
+  std::optional<data::ImageMixOptions> mix;
+  // Validation has the same inputs, with nothing mixed.
+  if (Mixes(config.train())) mix = augment ? MixOf(config.train(), seed) : data::ImageMixOptions();
+  return data::MakeImageSource(std::move(dataset), config.feature(), std::move(options), std::move(label),
+                               mix);
 }
 
 }  // namespace lockstep::train

@@ -56,6 +56,12 @@ JsonLine& JsonLine::Integers(absl::string_view name, absl::Span<const int64_t> v
   return *this;
 }
 
+JsonLine& JsonLine::Raw(absl::string_view name, absl::string_view json) {
+  Name(name);
+  absl::StrAppend(&text_, json);
+  return *this;
+}
+
 JsonLine& JsonLine::Object(absl::string_view name, const JsonLine& object) {
   Name(name);
   text_ += object.Text();

@@ -23,6 +23,7 @@ class JsonLine {
   JsonLine& Number(absl::string_view name, double value);
   JsonLine& String(absl::string_view name, absl::string_view value);
   JsonLine& Integers(absl::string_view name, absl::Span<const int64_t> values);
+  JsonLine& Raw(absl::string_view name, absl::string_view json);  // `json` as it is
   JsonLine& Object(absl::string_view name, const JsonLine& object);
 
   std::string Text() const { return text_ + "}"; }  // {"step": 1, "loss": 0.5}

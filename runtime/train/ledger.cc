@@ -1,5 +1,8 @@
 #include "runtime/train/ledger.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "runtime/train/json_line.h"
 #include "runtime/train/line_observer.h"
 
@@ -10,8 +13,11 @@ class Ledger final : public LineObserver {
  public:
   using LineObserver::LineObserver;
   void OnStep(const StepMetrics& metrics, absl::Span<const int64_t> ids) override {
+    std::vector<int64_t> real(ids.begin(), ids.end());
+    real.erase(std::remove(real.begin(), real.end(), -1), real.end());  // a batch that was only filled up
     JsonLine line;
-    line.Integer("step", metrics.step).Integers("ids", ids);
+    line.Integer("step", metrics.step).Integers("ids", real);
+    if (!metrics.damage.empty()) line.Raw("damaged", metrics.damage);
     Write(line.Text());
   }
 };

@@ -86,6 +86,14 @@ CheckpointManifest ToProto(const Manifest& manifest) {
     metric->set_value(value);
   }
   CountersToProto(manifest.counters, &message);
+  for (const ManifestDataFile& data : manifest.data_files) {
+    auto* entry = message.add_data_files();
+    entry->set_name(data.file.name);
+    entry->set_validation(data.validation);
+    entry->set_size_bytes(data.file.size_bytes);
+    entry->set_records(data.file.records);
+    entry->set_content_hash(data.file.content_hash);
+  }
   for (const ManifestFile& file : manifest.files) {
     auto* entry = message.add_files();
     entry->set_name(file.name);
@@ -145,6 +153,10 @@ absl::StatusOr<Manifest> FromProto(const CheckpointManifest& message) {
   for (const auto& metric : message.metrics()) manifest.metrics[metric.name()] = metric.value();
   for (const auto& counter : message.counters())
     manifest.counters[counter.name()] = CounterFromProto(counter);
+  for (const auto& data : message.data_files()) {
+    manifest.data_files.push_back(
+        {{data.name(), data.size_bytes(), data.records(), data.content_hash()}, data.validation()});
+  }
   for (const auto& file : message.files()) {
     manifest.files.push_back({file.name(), file.size_bytes(), file.header_crc32c()});
   }

@@ -14,6 +14,7 @@
 #include "runtime/core/dtype.h"
 #include "runtime/core/shape.h"
 #include "runtime/core/status.h"
+#include "runtime/data/dataset.h"
 
 namespace lockstep::train {
 
@@ -30,6 +31,12 @@ struct ManifestFile {
   std::string name;  // within the checkpoint's folder
   uint64_t size_bytes = 0;
   uint32_t header_crc32c = 0;  // of everything before the first tensor; of an index, of all of it
+};
+
+// A file that the run reads, as its fingerprint knows it.
+struct ManifestDataFile {
+  data::FileFacts file;
+  bool validation = false;
 };
 
 struct ManifestTensor {
@@ -67,6 +74,8 @@ struct Manifest {
   std::string build_id;
   std::string wall_time;                  // RFC 3339
   std::map<std::string, double> metrics;  // as last seen: "loss", "eval.accuracy"
+  // What the fingerprints are of, so that a refused resume can say what has changed. Empty in old checkpoints.
+  std::vector<ManifestDataFile> data_files;
 
   std::vector<ManifestFile> files;
   std::vector<ManifestTensor> tensors;

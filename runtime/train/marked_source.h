@@ -35,7 +35,14 @@ class MarkedSource final : public data::SampleSource {
          WorkStage::kDecode, position});
     return source_->DecodeAt(sample, position, outputs);
   }
+  void MixBatch(absl::Span<const int64_t> positions, absl::Span<const float> weights,
+                absl::Span<std::byte* const> inputs) const override {
+    source_->MixBatch(positions, weights, inputs);
+  }
   void Prefetch(int64_t sample) const override { source_->Prefetch(sample); }
+  std::shared_ptr<const void> Announce(absl::Span<const int64_t> samples) const override {
+    return source_->Announce(samples);
+  }
   const std::string& fingerprint() const override { return source_->fingerprint(); }
   std::string Describe(int64_t sample) const override { return source_->Describe(sample); }
   double BytesPerTarget(int64_t samples) const override { return source_->BytesPerTarget(samples); }

@@ -24,6 +24,7 @@ std::string StepLine(const StepMetrics& metrics) {
   line.Integer("world_size", metrics.world_size).Integer("generation", metrics.generation);
   if (!metrics.skipped.empty()) line.String("skipped", metrics.skipped);
   if (!metrics.warned.empty()) line.String("warned", metrics.warned);
+  if (metrics.damaged > 0) line.Integer("damaged", metrics.damaged);
   return line.Text();
 }
 

@@ -30,6 +30,9 @@ struct StepMetrics {
   std::string
       skipped;         // why the update was left out: "nonfinite", "loss_z", "grad_norm_z"; empty: it was not
   std::string warned;  // likewise, of a step that was applied all the same
+  int64_t damaged =
+      0;  // records of the step that are damaged, and were masked or had another put in their place
+  std::string damage;  // which: a JSON array (damage_report.h); empty: none
 };
 
 // One validation, after `step` steps. Values in the order to be shown: ("loss", 0.12), ("accuracy", 0.98).

@@ -28,6 +28,7 @@ struct LaneBatch {
   std::vector<const void*> inputs;      // as LaneProgram::inputs
   const float* weights = nullptr;       // [micro_batch]; null: all 1
   absl::Span<const int64_t> positions;  // [micro_batch]
+  int64_t damaged = 0;                  // of a validation: records that were left out
 };
 // Called by lane threads, several at a time with different lanes; `thread` is the caller's number.
 using FetchBatch = std::function<absl::Status(int lane, int micro_batch, int thread, LaneBatch* out)>;

@@ -14,6 +14,7 @@ std::string ResultText(const RunResult& result) {
   line.Integer("samples", result.samples).Number("samples_per_second", result.samples_per_second);
   line.Number("seconds", result.seconds).Integer("world_size", result.world_size);
   line.Integer("skipped_steps", result.skipped_steps);
+  if (result.damaged_records > 0) line.Integer("damaged_records", result.damaged_records);
   line.Integer("generations", result.generations).Integer("exit_code", result.exit_code);
   if (!result.message.empty()) line.String("message", result.message);
   return line.PrettyText();

@@ -20,6 +20,7 @@ struct RunResult {
   std::vector<std::pair<std::string, double>> eval;  // the last validation; may be empty
   std::string weights_sha256, state_sha256;
   int64_t skipped_steps = 0;      // of `steps`, those whose update the guard left out (numerics)
+  int64_t damaged_records = 0;    // places of the run at which a record was damaged (data.damaged)
   int64_t samples = 0;            // consumed, over all resumes
   double samples_per_second = 0;  // of this process's steps
   double seconds = 0;             // training, over all resumes

@@ -75,6 +75,8 @@ void VisitMetrics(Archive& archive, Metrics& metrics) {
   archive(metrics.generation);
   archive(metrics.skipped);
   archive(metrics.warned);
+  archive(metrics.damaged);
+  archive(metrics.damage);
 }
 
 template <typename Archive, typename Point>

@@ -79,7 +79,7 @@ absl::Status Session::PrepareToJoin() {
 
 absl::Status Session::OpenData() {
   ASSIGN_OR_RETURN(feed_, Feed::Open(config_, options_.config_path, options_.file_system));
-  plan_.horizon = HorizonSteps(config_, feed_->facts().records);
+  plan_.horizon = HorizonSteps(config_, feed_->facts().epoch);
   plan_.stop = std::min(plan_.horizon, options_.stop_at.value_or(plan_.horizon));
   return absl::OkStatus();
 }

@@ -94,6 +94,7 @@ class Session {
   // session_resume.cc
   absl::Status Resume();  // state_ and point_ from a checkpoint, if there is one
   absl::Status CheckLineage(const Manifest& manifest) const;
+  void DiffData(const Manifest& manifest, bool validation, std::vector<std::string>* differences) const;
   absl::StatusOr<std::optional<LoadedCheckpoint>> ChooseCheckpoint() const;
 
   // session_writers.cc

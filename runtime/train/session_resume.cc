@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -11,6 +12,7 @@
 #include "runtime/train/checkpoint_folder.h"
 #include "runtime/train/compression/compression_state.h"
 #include "runtime/train/config.h"
+#include "runtime/train/data_diff.h"
 #include "runtime/train/recipe_diff.h"
 #include "runtime/train/session.h"
 
@@ -38,21 +40,31 @@ absl::StatusOr<std::optional<LoadedCheckpoint>> Session::ChooseCheckpoint() cons
   return std::move(found.checkpoint);
 }
 
+void Session::DiffData(const Manifest& manifest, bool validation,
+                       std::vector<std::string>* differences) const {
+  const DataFacts& facts = feed_->facts();
+  const std::string& before = validation ? manifest.validation_fingerprint : manifest.dataset_fingerprint;
+  const std::string& after = validation ? facts.eval_fingerprint : facts.fingerprint;
+  if (before == after) return;
+  const auto shown = [](const std::string& text) { return text.empty() ? "(none)" : text; };
+  differences->push_back(absl::StrCat("the ", validation ? "validation" : "training",
+                                      " data: ", shown(before), " -> ", shown(after)));
+  if (manifest.data_files.empty() || facts.files.empty()) return;
+  for (const std::string& line : DataDiff(manifest.data_files, facts.files, validation))
+    differences->push_back(absl::StrCat("  ", line));
+  // Tokens, columns and plans have a part in the fingerprint, too.
+  if (absl::StartsWith(differences->back(), "the "))
+    differences->push_back("  every file is as it was; what is made of the records is not (tokenizer?)");
+}
+
 absl::Status Session::CheckLineage(const Manifest& manifest) const {
   std::vector<std::string> differences;
   if (manifest.recipe_sha256 != recipe_hash_) {
     differences = RecipeDiff(FlattenText(manifest.recipe_text), FlattenText(recipe_text_));
     if (differences.empty()) differences.push_back("the recipe's text (written by another version)");
   }
-  if (manifest.dataset_fingerprint != feed_->facts().fingerprint) {
-    differences.push_back(absl::StrCat("the training data: ", manifest.dataset_fingerprint, " -> ",
-                                       feed_->facts().fingerprint));
-  }
-  if (manifest.validation_fingerprint != feed_->facts().eval_fingerprint) {
-    const auto shown = [](const std::string& text) { return text.empty() ? "(none)" : text; };
-    differences.push_back(absl::StrCat("the validation data: ", shown(manifest.validation_fingerprint),
-                                       " -> ", shown(feed_->facts().eval_fingerprint)));
-  }
+  DiffData(manifest, /*validation=*/false, &differences);
+  DiffData(manifest, /*validation=*/true, &differences);
   if (differences.empty() && manifest.probe_sha256 != probe_hash_) {
     differences.push_back(
         absl::StrCat("the bits of one lane step (processor, instruction set or library): probe ",

@@ -233,6 +233,7 @@ RunResult Session::ResultSoFar() const {
   RunResult file;
   file.steps = point_.counters.step;
   file.skipped_steps = point_.counters.skipped_steps;
+  file.damaged_records = point_.counters.damaged_records;
   file.weights_sha256 = hashes_.weights_sha256;
   file.state_sha256 = hashes_.state_sha256;
   file.samples = point_.counters.step * config_.global_batch();

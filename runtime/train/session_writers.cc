@@ -192,6 +192,7 @@ Manifest Session::ManifestTemplate() const {
   manifest.seed = config_.seed();
   manifest.dataset_fingerprint = feed_->facts().fingerprint;
   manifest.validation_fingerprint = feed_->facts().eval_fingerprint;
+  manifest.data_files = feed_->facts().files;
   manifest.recipe_sha256 = recipe_hash_;
   manifest.recipe_text = recipe_text_;
   manifest.probe_sha256 = probe_hash_;

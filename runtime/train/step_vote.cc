@@ -14,7 +14,7 @@ absl::StatusOr<Verdict> Vote(comm::Communicator& communicator, int lanes, int me
   const size_t ranks = communicator.size();
   const size_t checksums = flags + 1 + ranks;  // as halves of 32 bits, which a double holds exactly
   const size_t wishes = checksums + 2 * ranks;
-  std::vector<double> votes(wishes + 3, 0.0);
+  std::vector<double> votes(wishes + 4, 0.0);
   comm::LaneRange owned;
   if (lanes > 0) owned = comm::LanesOfRank(communicator.rank(), communicator.size(), lanes);
   for (int lane = owned.begin; lane < owned.end; ++lane) {
@@ -34,6 +34,7 @@ absl::StatusOr<Verdict> Vote(comm::Communicator& communicator, int lanes, int me
   }
   votes[flags + 1 + communicator.rank()] = ballot.signal;
   votes[wishes] = ballot.newcomers;
+  votes[wishes + 3] = static_cast<double>(ballot.damaged);
   votes[checksums + 2 * communicator.rank()] = static_cast<double>(ballot.checksum >> 32);
   votes[checksums + 2 * communicator.rank() + 1] = static_cast<double>(ballot.checksum & 0xffffffffu);
 
@@ -55,6 +56,7 @@ absl::StatusOr<Verdict> Vote(comm::Communicator& communicator, int lanes, int me
   verdict.checkpoint_due = votes[flags] != 0;
   verdict.signal = static_cast<int>(*std::max_element(votes.begin() + flags + 1, votes.begin() + checksums));
   verdict.newcomers = votes[wishes] != 0;
+  verdict.damaged = static_cast<int64_t>(votes[wishes + 3]);
   verdict.size = static_cast<int>(votes[wishes + 1]);
   verdict.pause = static_cast<PauseWish>(static_cast<int>(votes[wishes + 2]));
   for (size_t rank = 0; rank < ranks; ++rank) {

@@ -26,6 +26,7 @@ struct Ballot {
   bool newcomers = false;                // this rank knows of some that wait to be let in
   int size = 0;                          // so many ranks shall remain; 0: no wish; only rank 0's counts
   PauseWish pause = PauseWish::kNone;    // only rank 0's counts
+  int64_t damaged = 0;                   // damaged records among this rank's
   uint64_t checksum = 0;                 // of the reduced gradient that this rank holds; 0: not looked at
 };
 
@@ -35,6 +36,7 @@ struct Verdict {
   int signal = 0;          // the largest that any rank had
   bool checkpoint_due = false;
   bool newcomers = false;  // any rank knows of some
+  int64_t damaged = 0;     // damaged records of the step, over all ranks
   int size = 0;
   PauseWish pause = PauseWish::kNone;
   std::vector<double> lane_losses;  // sums, by lane

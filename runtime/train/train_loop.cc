@@ -38,6 +38,7 @@ bool Better(const std::string& metric, double value, double best) {
 Counters RunCounters::ToManifest() const {
   Counters counters = {
       {"skipped_steps", skipped_steps}, {"best_step", best_step}, {"best_metric", best_metric}};
+  if (damaged_records > 0) counters["damaged_records"] = damaged_records;
   guard.AddTo(&counters);
   return counters;
 }
@@ -46,6 +47,7 @@ RunCounters RunCounters::FromManifest(const Manifest& manifest) {
   RunCounters counters;
   counters.step = manifest.step;
   counters.skipped_steps = Integer(manifest.counters, "skipped_steps", 0);
+  counters.damaged_records = Integer(manifest.counters, "damaged_records", 0);
   counters.best_step = Integer(manifest.counters, "best_step", -1);
   const auto best = manifest.counters.find("best_metric");
   if (best != manifest.counters.end() && std::holds_alternative<double>(best->second)) {
@@ -169,6 +171,7 @@ absl::Status TrainLoop::Step() {
   StepMetrics metrics;
   double norm = 0;
   ASSIGN_OR_RETURN(const Replica::Gradient gradient, ReduceAndVote(&verdict, &norm, &metrics.comm_seconds));
+  RETURN_IF_ERROR(NoteDamage(verdict, &metrics));
   const double vote_end = MonotonicSeconds();
   RETURN_IF_ERROR(ReachFault(parts_.faults, "step.after_vote"));
 
@@ -181,7 +184,7 @@ absl::Status TrainLoop::Step() {
   const int64_t batch = parts_.config->global_batch();
   metrics.step = counters_->step;
   metrics.epoch =
-      static_cast<double>(counters_->step * batch) / static_cast<double>(parts_.feed->facts().records);
+      static_cast<double>(counters_->step * batch) / static_cast<double>(parts_.feed->facts().epoch);
   metrics.step_seconds = MonotonicSeconds() - begin;
   metrics.samples_per_second = static_cast<double>(batch) / metrics.step_seconds;
   metrics.data_wait_seconds = parts_.feed->TakeWaitSeconds();
@@ -225,6 +228,7 @@ absl::StatusOr<Replica::Gradient> TrainLoop::ReduceAndVote(Verdict* verdict, dou
     Ballot ballot = NewBallot();
     ballot.lanes = gradient.lanes;
     ballot.checksum = parts_.optimizer->checksum();
+    ballot.damaged = static_cast<int64_t>(parts_.feed->DamageOf(step).size());
     const double vote_begin = MonotonicSeconds();
     ASSIGN_OR_RETURN(*verdict,
                      Vote(*parts_.communicator, parts_.config->lanes(),
@@ -264,6 +268,7 @@ absl::Status TrainLoop::Commit(const Replica::Gradient& gradient, const Verdict&
     ++counters_->skipped_steps;
   }
   counters_->guard = guard;
+  counters_->damaged_records += verdict.damaged;
   ++counters_->step;
   if (parts_.integrity != nullptr) parts_.integrity->Witness(counters_->step, verdict.lane_losses);
   FlipForTests("update.parameters", parts_.state->parameters());
@@ -291,7 +296,7 @@ bool TrainLoop::EvaluationDue() const {
   if (eval.every_steps() > 0 && step % eval.every_steps() == 0) return true;
   if (eval.every_epochs() <= 0) return false;
   // Due when this step crosses a multiple of every_epochs.
-  const double period = eval.every_epochs() * static_cast<double>(parts_.feed->facts().records);
+  const double period = eval.every_epochs() * static_cast<double>(parts_.feed->facts().epoch);
   const double batch = static_cast<double>(parts_.config->global_batch());
   return std::floor(static_cast<double>(step) * batch / period) >
          std::floor(static_cast<double>(step - 1) * batch / period);
@@ -304,6 +309,7 @@ absl::Status TrainLoop::Evaluate(bool scheduled) {
   const EvalConfig& config = parts_.config->eval();
   point_->eval = {counters_->step, MeansOf(sums, parts_.evaluator->program().metric_names(),
                                            parts_.feed->facts().eval_bytes_per_target)};
+  RETURN_IF_ERROR(NoteEvalDamage());
   point_->eval_scheduled = scheduled;
   if (!scheduled) return absl::OkStatus();
   for (Observer* observer : parts_.observers) observer->OnEval(point_->eval);

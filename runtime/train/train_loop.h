@@ -39,9 +39,10 @@ class Busy;       // busy.h
 // What of a run's position is part of its state. A pure function of the recipe and the number of steps, like them:
 // it is part of a checkpoint and of state_sha256.
 struct RunCounters {
-  int64_t step = 0;           // steps committed
-  int64_t skipped_steps = 0;  // of those, updates that the guard left out
-  int64_t best_step = -1;     // of the best validation; -1: none yet
+  int64_t step = 0;             // steps committed
+  int64_t skipped_steps = 0;    // of those, updates that the guard left out
+  int64_t damaged_records = 0;  // places of the run so far at which a record was damaged
+  int64_t best_step = -1;       // of the best validation; -1: none yet
   double best_metric = 0;
   GuardState guard;
 
@@ -116,6 +117,8 @@ class TrainLoop {
                       StepMetrics* metrics);
   absl::Status TellStep(const StepMetrics& metrics, double vote_end);
   // train_loop_checks.cc
+  absl::Status NoteDamage(const Verdict& verdict, StepMetrics* metrics);
+  absl::Status NoteEvalDamage();
   absl::Status ActOn(const GuardDecision& decision, const Verdict& verdict, StepMetrics* metrics);
   absl::Status StopForNonFinite(const std::string& what);
   std::string WhereNotFinite(const Verdict& verdict) const;

@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "comm/bootstrap.h"
 #include "runtime/train/agreement.h"
+#include "runtime/train/damage_report.h"
 #include "runtime/train/run_point.h"
 #include "runtime/train/train_loop.h"
 
@@ -83,6 +84,44 @@ void TrainLoop::FlipForTests(absl::string_view point, absl::Span<float> memory) 
   if (parts_.faults == nullptr) return;
   (void)parts_.faults->Reach(point,
                              {reinterpret_cast<std::byte*>(memory.data()), memory.size() * sizeof(float)});
+}
+
+// After the vote and before the step is committed: where it fails because a peer does, the step is done again.
+absl::Status TrainLoop::NoteDamage(const Verdict& verdict, StepMetrics* metrics) {
+  if (verdict.damaged == 0) return absl::OkStatus();
+  const int64_t step = counters_->step + 1;
+  ASSIGN_OR_RETURN(metrics->damage, GatherDamage(*parts_.communicator, parts_.feed->DamageOf(step - 1)));
+  metrics->damaged = verdict.damaged;
+  const int64_t so_far = counters_->damaged_records + verdict.damaged,
+                most = parts_.config->data().damaged().most();
+  const std::string records = FirstOf(metrics->damage, verdict.damaged);
+  if (so_far > most) {
+    return DataError(absl::StrCat("step ", step, ": ", so_far,
+                                  " damaged records so far in this run, and data.damaged.most is ", most,
+                                  "; those of this step: ", records));
+  }
+  if (verdict.sums.loss.weight == 0) {
+    return DataError(absl::StrCat(
+        "step ", step, ": every record of it is damaged, so there is nothing to learn from: ", records));
+  }
+  if (parts_.communicator->rank() == 0)
+    parts_.log->Warning(absl::StrCat("step ", step, ": ", verdict.damaged,
+                                     verdict.damaged == 1 ? " damaged record" : " damaged records", " (",
+                                     so_far, " of at most ", most, " in this run): ", records));
+  return absl::OkStatus();
+}
+
+absl::Status TrainLoop::NoteEvalDamage() {
+  const int64_t damaged = parts_.evaluator->damaged();
+  if (damaged == 0) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::string records,
+                   GatherDamage(*parts_.communicator, parts_.feed->TakeEvalDamage()));
+  point_->eval.values.emplace_back("damaged_records", static_cast<double>(damaged));
+  if (parts_.communicator->rank() == 0)
+    parts_.log->Warning(
+        absl::StrCat("validation after step ", counters_->step, ": left out ", damaged,
+                     damaged == 1 ? " damaged record: " : " damaged records: ", FirstOf(records, damaged)));
+  return absl::OkStatus();
 }
 
 }  // namespace lockstep::train

@@ -28,15 +28,15 @@ def philox(key, low, high):
     return c
 
 
-def permutation(seed, epoch, size, index):
-    rows = 1
-    while rows * rows < size:  # fast enough up to 10^12
+def permutation(key, a, b, size, index):
+    rows = 1 << max(0, (size - 1).bit_length() // 2 - 1)
+    while rows * rows < size:
         rows += 1
     columns = -(-size // rows)
     keys = []
     for i in range(0, 8, 2):
-        b = philox(derive_key(seed, "data/order"), epoch, i)
-        keys += [b[0] | b[1] << 32, b[2] | b[3] << 32]
+        bits = philox(key, a, b * 8 + i)
+        keys += [bits[0] | bits[1] << 32, bits[2] | bits[3] << 32]
     cell = index
     while True:
         row, column = divmod(cell, columns)
@@ -48,6 +48,34 @@ def permutation(seed, epoch, size, index):
             return cell
 
 
+def shuffle(seed, epoch, size, index):
+    return permutation(derive_key(seed, "data/order"), epoch, 0, size, index)
+
+
+def block_shuffle(seed, epoch, size, block, window, place):
+    """Where the short block lies is found by walking over the windows, not by an inverse."""
+    key, blocks = derive_key(seed, "data/order"), -(-size // block)
+    last = size - (blocks - 1) * block
+    slots = [permutation(mix64(key), epoch, 0, blocks, s) for s in range(blocks)]
+    first_slot = first_place = 0
+    while True:
+        mine = slots[first_slot : first_slot + window]
+        places = sum(last if b == blocks - 1 else block for b in mine)
+        if place < first_place + places:
+            break
+        first_place, first_slot = first_place + places, first_slot + window
+    inside = permutation(mix64(key ^ 1), epoch, first_slot, places, place - first_place)
+    for b in mine:
+        here = last if b == blocks - 1 else block
+        if inside < here:
+            return b * block + inside
+        inside -= here
+
+
 for seed, epoch in ((0, 0), (1, 0), (1, 1)):
-    print(seed, epoch, [permutation(seed, epoch, 10, i) for i in range(10)])
-print(permutation(42, 3, 10**12, 0), permutation(42, 3, 10**12, 10**12 - 1))
+    print(seed, epoch, [shuffle(seed, epoch, 10, i) for i in range(10)])
+print(shuffle(42, 3, 10**12, 0), shuffle(42, 3, 10**12, 10**12 - 1))
+for seed, epoch in ((0, 0), (1, 4)):
+    print("blocks", seed, epoch, [block_shuffle(seed, epoch, 10, 3, 2, i) for i in range(10)])
+large = [block_shuffle(42, 3, 10**12, 1 << 20, 1000, i) for i in (0, 10**12 - 1)]
+print("blocks", large)

@@ -180,10 +180,28 @@ TEST_F(MakeRecordsTest, TextKeepsItsBytesBesideALearnedTokenizer) {
   EXPECT_THAT(out_.str(), HasSubstr("t-tokenizer.json: 260 tokens"));
 }
 
+TEST_F(MakeRecordsTest, WordPieceIsLearned) {
+  Put(&fs_, "in.txt", "The cat\nthe H\xc3\xa4t\nTHE bat\n");
+  for (const bool cased : {false, true}) {
+    const TextOptions options{
+        .input = "in.txt", .tokenizer = "wordpiece", .vocabulary = 60, .cased = cased, .tokens = true};
+    ASSERT_TRUE(MakeFromText(&fs_, options, {.out = cased ? "cased" : "plain"}, out_).ok());
+    const auto tokenizer = Tokenizer::Load(&fs_, cased ? "cased-tokenizer.json" : "plain-tokenizer.json");
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+    EXPECT_EQ((*tokenizer)->Find("the").has_value(), true);
+    EXPECT_EQ((*tokenizer)->Find("The").has_value(), cased);
+    EXPECT_EQ((*tokenizer)->Find("hat").has_value(), !cased);
+    EXPECT_EQ((*tokenizer)->Find("H\xc3\xa4t").has_value(), cased);
+    EXPECT_TRUE((*tokenizer)->Find("[MASK]").has_value());
+  }
+}
+
 TEST_F(MakeRecordsTest, OptionsOfTokenizersBelongTogether) {
   Put(&fs_, "in.txt", "one\n");
   for (const TextOptions& options :
        {TextOptions{.input = "in.txt", .tokenizer = "bpe"}, TextOptions{.input = "in.txt", .vocabulary = 300},
+        TextOptions{.input = "in.txt", .tokenizer = "wordpiece"},
+        TextOptions{.input = "in.txt", .tokenizer = "bpe", .vocabulary = 300, .cased = true},
         TextOptions{.input = "in.txt", .tokens = true}}) {
     EXPECT_EQ(TroubleOf(MakeFromText(&fs_, options, {.out = "t"}, out_)), Trouble::kConfig);
   }

@@ -1,14 +1,31 @@
 #include "runtime/data/order.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <new>
 #include <numeric>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
+namespace {
+thread_local int64_t allocated_bytes = 0;  // by operator new, since the thread began
+}  // namespace
+
+void* operator new(size_t size) {
+  allocated_bytes += static_cast<int64_t>(size);
+  if (void* memory = std::malloc(size)) return memory;
+  std::abort();
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+
 namespace lockstep::data {
 namespace {
+
+int64_t AllocatedBytes() { return allocated_bytes; }
 
 using ::testing::ElementsAre;
 
@@ -120,6 +137,174 @@ TEST(OrderTest, Sequential) {
   std::vector<int64_t> samples(7);
   order.SamplesAt(2, absl::MakeSpan(samples));
   EXPECT_THAT(samples, ElementsAre(2, 0, 1, 2, 0, 1, 2));
+}
+
+TEST(PermutationTest, InverseGoesBack) {
+  for (int64_t size : {1, 2, 3, 10, 97, 1024, 4097}) {
+    const Permutation permutation(5, 2, size);
+    for (int64_t i = 0; i < size; ++i) ASSERT_EQ(permutation.Inverse(permutation(i)), i) << size;
+  }
+  const Permutation large(5, 2, 1000000000007);
+  for (int64_t i : {int64_t{0}, int64_t{123456789012}, int64_t{1000000000006}})
+    EXPECT_EQ(large.Inverse(large(i)), i);
+}
+
+std::vector<int64_t> At(const Order& order, int64_t first, int64_t count) {
+  std::vector<int64_t> out(static_cast<size_t>(count));
+  order.SamplesAt(first, absl::MakeSpan(out));
+  return out;
+}
+
+TEST(OrderTest, LastBatchesAreDroppedOrFilledUp) {
+  OrderOptions options{.kind = OrderKind::kSequential, .global_batch = 4, .last_batch = LastBatch::kDrop};
+  const Order drop = *Order::Create(options, {{10, 1}});
+  EXPECT_EQ(drop.positions(), 8);
+  EXPECT_EQ(drop.samples(), 10);
+  EXPECT_THAT(At(drop, 4, 8), ElementsAre(4, 5, 6, 7, 0, 1, 2, 3));
+  options.last_batch = LastBatch::kPad;
+  const Order pad = *Order::Create(options, {{10, 1}});
+  EXPECT_EQ(pad.positions(), 12);
+  EXPECT_THAT(At(pad, 7, 8), ElementsAre(7, 8, 9, -1, -1, 0, 1, 2));
+  options.kind = OrderKind::kShuffle;  // every epoch leaves out others
+  const Order shuffled = *Order::Create(options, {{10, 1}});
+  for (int64_t epoch = 0; epoch < 3; ++epoch) {
+    const std::vector<int64_t> all = At(shuffled, epoch * 12, 12);
+    EXPECT_TRUE(IsBijection({all.begin(), all.begin() + 10}));
+    EXPECT_EQ(all[10], -1);
+    EXPECT_EQ(all[11], -1);
+  }
+  // Nothing changes where the batch fits.
+  EXPECT_EQ((*Order::Create({.global_batch = 5, .last_batch = LastBatch::kPad}, {{10, 1}})).positions(), 10);
+}
+
+// Lane by lane, the places of an epoch are read in order from a range of the lane's own, whose length is how many
+// positions the lane has in the epoch.
+TEST(OrderTest, ReadingLanesReadRangesOfTheirOwn) {
+  for (const int64_t batch : {4, 12, 24}) {
+    for (const int lanes : {2, 4}) {
+      for (const int64_t samples : {1, 3, 10, 97, 240}) {
+        const Order order = *Order::Create(
+            {.kind = OrderKind::kSequential, .reading_lanes = lanes, .global_batch = batch}, {{samples, 1}});
+        const std::vector<int64_t> all = At(order, 0, 5 * samples);
+        for (int64_t epoch = 0; epoch < 5; ++epoch) {
+          std::vector<std::vector<int64_t>> read(static_cast<size_t>(lanes));
+          for (int64_t p = epoch * samples; p < (epoch + 1) * samples; ++p)
+            read[p % batch * lanes / batch].push_back(all[p]);
+          int64_t next = 0;
+          for (const auto& lane : read) {
+            for (const int64_t sample : lane)
+              ASSERT_EQ(sample, next++) << batch << " " << lanes << " " << samples;
+          }
+          ASSERT_EQ(next, samples);
+        }
+      }
+    }
+  }
+}
+
+TEST(OrderTest, ReadingLanesOverBlocksInAnyCut) {
+  for (const LastBatch last : {LastBatch::kStraddle, LastBatch::kDrop, LastBatch::kPad}) {
+    const Order order = *Order::Create({.kind = OrderKind::kBlockShuffle,
+                                        .seed = 3,
+                                        .blocks = {8, 3},
+                                        .reading_lanes = 4,
+                                        .global_batch = 16,
+                                        .last_batch = last},
+                                       {{205, 1}});
+    const std::vector<int64_t> all = At(order, 0, 700);
+    for (int64_t first = 0; first < 650; first += 7)
+      ASSERT_THAT(At(order, first, 50),
+                  testing::ElementsAreArray(all.begin() + first, all.begin() + first + 50));
+    std::vector<int64_t> epoch(all.begin(), all.begin() + order.positions());
+    EXPECT_EQ(order.positions(), last == LastBatch::kStraddle ? 205 : last == LastBatch::kDrop ? 192 : 208);
+    epoch.erase(std::remove(epoch.begin(), epoch.end(), -1), epoch.end());
+    std::sort(epoch.begin(), epoch.end());
+    EXPECT_EQ(std::unique(epoch.begin(), epoch.end()), epoch.end());
+    EXPECT_EQ(epoch.size(), last == LastBatch::kDrop ? 192u : 205u);
+  }
+}
+
+TEST(MixtureTest, ProportionsAreExactAndEven) {
+  const std::vector<OrderPart> parts = {{50, 3}, {7, 1}, {1000, 5}, {20, 2}};
+  const std::vector<int64_t> ends = {50, 57, 1057, 1077};
+  const Order order = *Order::Create({.kind = OrderKind::kShuffle, .seed = 1}, parts);
+  EXPECT_EQ(order.samples(), 1077);
+  const std::vector<int64_t> all = At(order, 0, 11 * 400);
+  std::vector<int64_t> counts(4);
+  for (size_t p = 0; p < all.size(); ++p) {
+    ++counts[std::upper_bound(ends.begin(), ends.end(), all[p]) - ends.begin()];
+    for (size_t i = 0; i < 4; ++i) {
+      const double due = static_cast<double>((p + 1) * parts[i].weight) / 11;
+      ASSERT_LT(std::abs(static_cast<double>(counts[i]) - due), 2) << p << " " << i;
+      if ((p + 1) % 11 != 0) continue;
+      ASSERT_EQ(counts[i], static_cast<int64_t>((p + 1) / 11) * parts[i].weight);
+    }
+  }
+}
+
+TEST(MixtureTest, EachPartGoesThroughItsOwnEpochs) {
+  const Order order = *Order::Create({.kind = OrderKind::kShuffle, .seed = 1}, {{6, 2}, {9, 1}});
+  std::vector<int64_t> first, second;
+  for (const int64_t sample : At(order, 0, 3 * 27)) (sample < 6 ? first : second).push_back(sample);
+  ASSERT_EQ(first.size(), 54u);
+  ASSERT_EQ(second.size(), 27u);
+  for (int64_t epoch = 0; epoch < 9; ++epoch)
+    EXPECT_TRUE(IsBijection({first.begin() + 6 * epoch, first.begin() + 6 * epoch + 6}));
+  for (int64_t& sample : second) sample -= 6;
+  for (int64_t epoch = 0; epoch < 3; ++epoch)
+    EXPECT_TRUE(IsBijection({second.begin() + 9 * epoch, second.begin() + 9 * epoch + 9}));
+}
+
+TEST(MixtureTest, AnyCutGivesTheSameSamples) {
+  const Order order = *Order::Create({.kind = OrderKind::kSequential, .seed = 1}, {{6, 2}, {9, 1}, {4, 4}});
+  const std::vector<int64_t> all = At(order, 0, 300);
+  for (const int64_t length : {1, 5, 64})
+    for (int64_t first = 0; first + length <= 300; ++first)
+      ASSERT_THAT(At(order, first, length),
+                  testing::ElementsAreArray(all.begin() + first, all.begin() + first + length));
+  EXPECT_THAT(At(order, 0, 7), ElementsAre(15, 16, 17, 0, 18, 6, 1));  // as the weights 2, 1, 4 fall due
+}
+
+TEST(MixtureTest, EqualPartsHaveOrdersOfTheirOwn) {
+  const Order order = *Order::Create({.seed = 1}, {{100, 1}, {100, 1}});
+  std::vector<int64_t> first, second;
+  for (const int64_t sample : At(order, 0, 200)) (sample < 100 ? first : second).push_back(sample % 100);
+  EXPECT_NE(first, second);
+}
+
+TEST(OrderTest, WhatDoesNotGoTogetherIsNamed) {
+  const auto message = [](const OrderOptions& options, std::vector<OrderPart> parts) {
+    return std::string(Order::Create(options, std::move(parts)).status().message());
+  };
+  using testing::HasSubstr;
+  EXPECT_THAT(message({}, {}), HasSubstr("at least one"));
+  EXPECT_THAT(message({}, {{0, 1}}), HasSubstr("not 0"));
+  EXPECT_THAT(message({}, {{5, 0}}), HasSubstr("weights"));
+  EXPECT_THAT(message({.reading_lanes = 3, .global_batch = 8}, {{5, 1}}), HasSubstr("3 reading lanes"));
+  EXPECT_THAT(message({.reading_lanes = 2, .global_batch = 8}, {{5, 1}, {5, 1}}), HasSubstr("mixture"));
+  EXPECT_THAT(message({.global_batch = 8, .last_batch = LastBatch::kDrop}, {{5, 1}}), HasSubstr("none"));
+  EXPECT_THAT(message({.kind = OrderKind::kBlockShuffle, .blocks = {0, 1}}, {{5, 1}}), HasSubstr("blocks"));
+}
+
+// A million million samples take as much memory as a thousand: what is allocated is counted.
+TEST(OrderTest, MemoryDoesNotGrowWithTheSamples) {
+  for (const OrderKind kind : {OrderKind::kShuffle, OrderKind::kSequential, OrderKind::kBlockShuffle}) {
+    std::vector<int64_t> bytes;
+    for (const int64_t samples : {int64_t{1000}, int64_t{1000000000000}}) {
+      std::vector<int64_t> out(256);
+      const int64_t before = AllocatedBytes();
+      const Order order = *Order::Create({.kind = kind, .seed = 9, .blocks = {128, 64}}, {{samples, 1}});
+      for (const int64_t part : {0, 1, 7})
+        order.SamplesAt(part * samples / 3 + samples / 7, absl::MakeSpan(out));
+      bytes.push_back(AllocatedBytes() - before);
+      for (const int64_t sample : out) {
+        EXPECT_GE(sample, 0);
+        EXPECT_LT(sample, samples);
+      }
+    }
+    EXPECT_EQ(bytes[0], bytes[1]);
+    EXPECT_LT(bytes[1], 1000);
+  }
 }
 
 TEST(OrderTest, OneSample) { EXPECT_EQ(Order(OrderKind::kShuffle, 4, 1).SampleAt(12345), 0); }

@@ -164,5 +164,63 @@ TEST_F(TokenSourceTest, AnotherTokenizerIsOtherData) {
             (*MakeTokenSource(dataset, other))->fingerprint());
 }
 
+// Each of "tokens|targets|mask|segments" of a sample.
+std::string PackedWindow(const SampleSource& source, int64_t sample) {
+  const auto length = static_cast<size_t>(source.inputs()[0].type.shape[0]);
+  std::vector<int32_t> tokens(length, -7), targets(length, -7), segments(length, -7);
+  std::vector<uint8_t> mask(length, 77);
+  std::byte* const outputs[] = {
+      reinterpret_cast<std::byte*>(tokens.data()), reinterpret_cast<std::byte*>(targets.data()),
+      reinterpret_cast<std::byte*>(mask.data()), reinterpret_cast<std::byte*>(segments.data())};
+  EXPECT_TRUE(source.Decode(sample, outputs).ok());
+  return absl::StrCat(absl::StrJoin(tokens, " "), "|", absl::StrJoin(targets, " "), "|",
+                      absl::StrJoin(mask, " "), "|", absl::StrJoin(segments, " "));
+}
+
+TEST_F(TokenSourceTest, PackedWindowsHoldWholeRecords) {
+  const auto ids = [](const std::vector<int64_t>& values) {
+    return ExampleMaker().Ints("text", values).Serialize();
+  };
+  TokenOptions options = Ids(4, 100);
+  options.packed = true;
+  // Of 3, 1, 2, 0 and 5 positions; one token alone has nothing to predict.
+  const auto source = *MakeTokenSource(Records({ids({1, 2, 3, 4}), ids({11, 12}), ids({21, 22, 23}),
+                                                ids({31}), ids({41, 42, 43, 44, 45, 46})}),
+                                       options);
+  ASSERT_EQ(source->size(), 3);
+  EXPECT_EQ(PackedWindow(*source, 0), "1 2 3 11|2 3 4 12|1 1 1 1|1 1 1 2");
+  EXPECT_EQ(PackedWindow(*source, 1), "21 22 45 0|22 23 46 0|1 1 1 0|1 1 2 0");
+  EXPECT_EQ(PackedWindow(*source, 2), "41 42 43 44|42 43 44 45|1 1 1 1|1 1 1 1");
+  EXPECT_EQ(source->inputs()[2].name, "targets.mask");
+  EXPECT_EQ(source->inputs()[3].name, "tokens.segment");
+  EXPECT_EQ(source->Describe(1), "f, record 2, token 0 and 1 more documents");
+}
+
+TEST_F(TokenSourceTest, PackedWithASeparatorPredictsIt) {
+  TokenOptions options = Encoded(3);
+  options.packed = true;
+  options.separator = "<|endoftext|>";
+  const auto source = *MakeTokenSource(Texts({"ab", "a"}), options);
+  ASSERT_EQ(source->size(), 1);
+  EXPECT_EQ(PackedWindow(*source, 0), absl::StrCat(ab_, " ", a_, " 0|", end_, " ", end_, " 0|1 1 0|1 2 0"));
+  EXPECT_EQ(source->BytesPerTarget(1), 0);  // separators stand for no byte
+}
+
+TEST_F(TokenSourceTest, PackedBytesPerTargetCountsWhatIsThere) {
+  TokenOptions options = Encoded(5);
+  options.packed = true;
+  const auto source = *MakeTokenSource(Texts({"aabab", "b"}), options);  // a abab
+  ASSERT_EQ(source->size(), 1);
+  EXPECT_EQ(source->BytesPerTarget(1), 4);
+}
+
+TEST_F(TokenSourceTest, NothingToPackIsAnError) {
+  TokenOptions options = Encoded(5);
+  options.packed = true;
+  const auto source = MakeTokenSource(Texts({"a", "", "b"}), options);
+  EXPECT_EQ(TroubleOf(source.status()), Trouble::kData);
+  EXPECT_THAT(source.status().message(), HasSubstr("no record has two tokens"));
+}
+
 }  // namespace
 }  // namespace lockstep::data

@@ -10,11 +10,14 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "runtime/core/hash.h"
+#include "runtime/data/dataset.h"
+#include "runtime/data/example_parser.h"
 #include "runtime/data/text/bpe_trainer.h"
 #include "runtime/data/text/byte_level.h"
 #include "runtime/data/text/tokenizer_file.h"
 #include "runtime/data/text/unicode.h"
 #include "runtime/data/text/word_piece.h"
+#include "runtime/data/text/word_piece_trainer.h"
 
 namespace lockstep::data {
 namespace {
@@ -196,6 +199,68 @@ TEST(BpeTrainerTest, ASmallVocabularyIsRefused) {
   EXPECT_EQ(TroubleOf(spec.status()), Trouble::kConfig);
   EXPECT_THAT(spec.status().message(), ::testing::HasSubstr("257"));
   EXPECT_EQ(BpeTrainer({.vocabulary = 257}).Train()->merges.size(), 0u);
+}
+
+Json TrainedWordPieces() {
+  return Json::parse(*ReadWholeFile(RealFileSystem(), PathOf("word_piece_trained")));
+}
+
+// `texts`: (text, how often).
+void ExpectLearned(const Json& golden, const std::vector<std::pair<std::string, int>>& texts) {
+  WordPieceTrainerOptions options;
+  options.vocabulary = golden["vocabulary"].get<int32_t>();
+  options.normalization.lower_case = options.normalization.strip_accents = golden["lower"].get<bool>();
+  WordPieceTrainer trainer(options);
+  for (const auto& [text, times] : texts)
+    for (int i = 0; i < times; ++i) trainer.Add(text);
+  const auto spec = trainer.Train();
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  const auto expected = golden["tokens"].get<std::vector<std::string>>();
+  ASSERT_EQ(spec->vocabulary.size(), expected.size());
+  for (size_t id = 0; id < expected.size(); ++id) {
+    ASSERT_EQ(spec->vocabulary[id].first, expected[id]) << id;
+    ASSERT_EQ(spec->vocabulary[id].second, static_cast<int32_t>(id));
+  }
+  // What is written can be read, and makes the same tokens of a text.
+  const auto tokenizer = Tokenizer::Create(*spec);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  EXPECT_EQ((*tokenizer)->vocabulary_size(), static_cast<int64_t>(expected.size()));
+}
+
+TEST(WordPieceTrainerTest, LearnsWhatTheReferenceLearnsOfEveryClassOfCharacters) {
+  std::vector<std::pair<std::string, int>> texts;
+  for (const char* list : {"texts", "random_texts"}) {
+    for (const Json& text : Golden()[list])
+      texts.emplace_back(text.get<std::string>(), static_cast<int>(texts.size() % 7) + 1);
+  }
+  for (const Json& golden : TrainedWordPieces()["mixed"]) ExpectLearned(golden, texts);
+}
+
+TEST(WordPieceTrainerTest, LearnsWhatTheReferenceLearnsOfABook) {
+  const auto dataset = *Dataset::Open(
+      RealFileSystem(), {{LOCKSTEP_SOURCE_DIR "/examples/data/text-train-00000-of-00001.tfrecord"}});
+  std::string text;
+  for (int64_t id = 0; text.size() < 300000; ++id)
+    text.append(std::string(*BytesFeature(*dataset->Record(id), "text")));
+  text.resize(300000);
+  for (const Json& golden : TrainedWordPieces()["shipped"]) ExpectLearned(golden, {{text, 1}});
+}
+
+TEST(WordPieceTrainerTest, StopsWhereNothingIsLeft) {
+  for (const Json& golden : TrainedWordPieces()["exhausted"]) {
+    EXPECT_LT(golden["tokens"].size(), golden["vocabulary"].get<size_t>());
+    ExpectLearned(golden, {{"aaa ab aab", 1}, {"b", 1}});
+  }
+}
+
+TEST(WordPieceTrainerTest, ASmallVocabularyIsRefused) {
+  WordPieceTrainerOptions options;
+  options.vocabulary = 9;
+  WordPieceTrainer trainer(options);
+  trainer.Add("abc b");  // 5 + a b c + ##b ##c
+  const auto spec = trainer.Train();
+  EXPECT_EQ(TroubleOf(spec.status()), Trouble::kConfig);
+  EXPECT_THAT(spec.status().message(), ::testing::HasSubstr("are 10"));
 }
 
 TEST(TokenizerTest, SizesOfTokensAddUpToTheText) {

@@ -361,6 +361,51 @@ TEST(Gradient, CrossEntropyWithAMask) {
       options);
 }
 
+// A soft label of two classes.
+TEST(Gradient, CrossEntropyWithShares) {
+  CheckGradients([](Builder& b) {
+    const Tensor logits = PerSample(b, "x", {2, 4}, kNormal);
+    const Tensor share = b.Input("share", DType::kF32, {2});
+    b.Loss(b.CrossEntropy(logits, b.Input("label", DType::kI64, {2}), {}, share));
+    b.Loss(b.CrossEntropy(logits, b.Input("other", DType::kI64, {2}), {}, b.Shift(b.Neg(share), 1)));
+  });
+}
+
+TEST(CrossEntropy, SharesOfTwoLabelsAreOneSoftLabel) {
+  LaneHarness harness(
+      [](Builder& b) {
+        const Tensor logits = PerSample(b, "x", {4}, kNormal);
+        const Tensor share = b.Input("share", DType::kF32, {});
+        b.Loss(b.CrossEntropy(logits, b.Input("label", DType::kI64, {}), {}, share));
+        b.Loss(b.CrossEntropy(logits, b.Input("other", DType::kI64, {}), {}, b.Shift(b.Neg(share), 1)));
+      },
+      HarnessOptions());
+  ASSERT_TRUE(harness.ok());
+  const auto input = [&](absl::string_view name) {
+    const auto& inputs = harness.program().inputs();
+    for (size_t i = 0; i < inputs.size(); ++i)
+      if (inputs[i].name == name) return static_cast<int>(i);
+    return -1;
+  };
+  auto* shares = reinterpret_cast<float*>(harness.input(input("share")).data());
+  const auto* labels = reinterpret_cast<const int64_t*>(harness.input(input("label")).data());
+  const auto* others = reinterpret_cast<const int64_t*>(harness.input(input("other")).data());
+  const float given[] = {0.25f, 1, 0.5f};
+  std::copy(given, given + 3, shares);
+  const double got = harness.Run();
+  double expected = 0, weights = 0;
+  for (int i = 0; i < 3; ++i) {
+    const float* x = harness.parameter("x").data() + 4 * i;
+    double total = 0;
+    for (int c = 0; c < 4; ++c) total += std::exp(static_cast<double>(x[c]));
+    const double own = std::log(total) - x[labels[i]], its = std::log(total) - x[others[i]];
+    expected += harness.sample_weights()[i] * (given[i] * own + (1 - given[i]) * its);
+    weights += harness.sample_weights()[i];
+  }
+  EXPECT_NEAR(got, expected, 1e-5 * std::abs(expected));
+  EXPECT_NEAR(harness.result().loss.weight, weights, 1e-5);
+}
+
 TEST(Gradient, MeanSquaredErrorOfBothSides) {
   CheckGradients([](Builder& b) {
     const Tensor target = PerSample(b, "target", {2, 3}, kNormal);

@@ -84,6 +84,32 @@ TEST(ImageTraining, ResumedRunSeesTheSamePictures) {
   EXPECT_EQ(work.TracesOf("cut").weights_sha256, calm.weights_sha256);
 }
 
+// Each picture is mixed with another of its micro-batch, which its position chooses, so no world changes it.
+TEST(ImageTraining, MixupAndCutmixAreTheSameInAnyWorldAndAfterAnyResume) {
+  const Workspace work;
+  const std::string config = Config(work);
+  const std::vector<std::string> settings = {"data.image.train.mixup.alpha=0.4",
+                                             "data.image.train.cutmix.alpha=1", "global_batch=24"};
+  const Traces alone = work.TrainedTraces(config, "alone", 1, settings);
+  EXPECT_EQ(work.TrainedTraces(config, "two", 2, settings), alone);
+  EXPECT_EQ(work.TrainedTraces(config, "five", 5, settings), alone);
+  std::vector<std::string> arguments = {"--ledger"};
+  for (const std::string& setting : settings) arguments.insert(arguments.end(), {"--set", setting});
+  for (const auto& [steps, ranks] : std::vector<std::pair<std::string, int>>{{"2", 3}, {"6", 2}}) {
+    std::vector<std::string> all = arguments;
+    all.insert(all.end(), {"--steps", steps});
+    const Ended run = work.Train({.config = config, .out = "cut", .ranks = ranks, .arguments = all});
+    ASSERT_EQ(run.code, 0) << run.output;
+  }
+  EXPECT_EQ(work.TracesOf("cut").weights_sha256, alone.weights_sha256);
+  const Traces plain = work.TrainedTraces(config, "plain", 1, {"global_batch=24"});
+  EXPECT_NE(plain.weights_sha256, alone.weights_sha256);
+  EXPECT_EQ(plain.ledger, alone.ledger) << "the same records, mixed or not";
+  const Traces never = work.TrainedTraces(
+      config, "never", 1, {"data.image.train.mixup={alpha: 1 probability: 0}", "global_batch=24"});
+  EXPECT_EQ(never.metrics.size(), plain.metrics.size());
+}
+
 TEST(ImageTraining, WrongFeatureStopsTheRunAndIsNamed) {
   const Workspace work;
   const std::string config = Config(work);

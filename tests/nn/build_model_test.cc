@@ -291,5 +291,44 @@ TEST(BuildModel, NetworkOfAUser) {
   EXPECT_EQ(graph->loss.size(), 1u);
 }
 
+std::vector<std::string> InputNames(const graph::Graph& graph) {
+  std::vector<std::string> names;
+  for (const graph::Input& input : graph.inputs) names.push_back(input.name);
+  return names;
+}
+
+TEST(BuildModel, MixedLabelsAndMasksAreRead) {
+  DataSpec mixed = Images({8, 8, 1}, 10);
+  mixed.mixed = true;
+  const auto mixing = Build("name: 'mlp' mlp { outputs: 10 }", mixed);
+  ASSERT_TRUE(mixing.ok()) << mixing.status();
+  EXPECT_THAT(InputNames(*mixing), ElementsAre("image", "label", "label.other", "label.share"));
+  EXPECT_EQ(mixing->loss.size(), 2u);
+  DataSpec packed = Tokens(8, 20);
+  packed.mask = "next.mask";
+  const auto masking =
+      Build("name: 'gpt' gpt { layers: 1 width: 8 heads: 2 vocabulary: 20 context: 8 }", packed);
+  ASSERT_TRUE(masking.ok()) << masking.status();
+  EXPECT_THAT(InputNames(*masking), Contains("next.mask"));
+}
+
+TEST(BuildModel, AWholeModelThatOverlooksThemIsRefused) {
+  ModelRegistry registry;
+  ASSERT_TRUE(registry
+                  .AddModel("whole",
+                            [](graph::Builder& b, const ModelParams&) {
+                              const graph::Tensor x = b.Input("image", DType::kF32, {4});
+                              b.Loss(b.CrossEntropy(x, b.Input("label", DType::kI64, {})));
+                            })
+                  .ok());
+  DataSpec mixed = Images({4}, 4);
+  mixed.mixed = true;
+  mixed.extra = {{"label.other", {DType::kI64, {}}}, {"label.share", {DType::kF32, {}}}};
+  EXPECT_THAT(Mistake(Build("name: 'whole'", mixed, "", registry)), HasSubstr("does not read 'label.share'"));
+  DataSpec masked = Images({4}, 4);
+  masked.mask = "mask";
+  EXPECT_THAT(Mistake(Build("name: 'whole'", masked, "", registry)), HasSubstr("does not read 'mask'"));
+}
+
 }  // namespace
 }  // namespace lockstep::nn

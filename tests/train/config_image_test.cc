@@ -75,5 +75,29 @@ TEST(ImageConfig, AugmentationBelongsToTheRecipe) {
   EXPECT_NE(RecipeHash(config), RecipeHash(other));
 }
 
+TEST(ImageConfig, Mixing) {
+  EXPECT_EQ(After("data.image.train.mixup={alpha: 0.2}"), "valid");
+  EXPECT_EQ(
+      After("data.image.train={mixup {alpha: 0.2 probability: 0.5} cutmix {alpha: 1 probability: 0.5}}"),
+      "valid");
+  const std::pair<const char*, const char*> cases[] = {
+      {"data.image.train.mixup={}", "data.image.train.mixup.alpha: is required"},
+      {"data.image.train.cutmix={alpha: 0}", "data.image.train.cutmix.alpha: 0"},
+      {"data.image.train.cutmix={alpha: nan}", "data.image.train.cutmix.alpha: nan"},
+      {"data.image.train.mixup={alpha: 1 probability: 1.5}", "data.image.train.mixup.probability: 1.5"},
+      {"data.image.train={mixup {alpha: 1 probability: 0.7} cutmix {alpha: 1 probability: 0.6}}",
+       "more than 1 together"},
+  };
+  for (const auto& [setting, expected] : cases) EXPECT_THAT(After(setting), HasSubstr(expected));
+  RunConfig config = ParseConfig(kImages, "images").value();
+  ASSERT_TRUE(ApplySetting(&config, "data.image.train.mixup={alpha: 0.2}").ok());
+  ASSERT_TRUE(ApplySetting(&config, "accumulate=8").ok());
+  EXPECT_THAT(std::string(ValidateConfig(config, 1).message()), HasSubstr("a single picture"));
+  ASSERT_TRUE(ApplySetting(&config, "accumulate=1").ok());
+  ASSERT_TRUE(ApplySetting(&config, "data.label={feature: 'x' shape: 2}").ok());
+  ASSERT_TRUE(ApplySetting(&config, "loss={mean_squared_error {}}").ok());
+  EXPECT_THAT(std::string(ValidateConfig(config, 1).message()), HasSubstr("need data.label.classes"));
+}
+
 }  // namespace
 }  // namespace lockstep::train

@@ -2,11 +2,11 @@
 
 #include <utility>
 
-#include "runtime/core/aligned_buffer.h"
 #include "runtime/core/hash.h"
 #include "runtime/data/columns/column_transform.h"
 #include "runtime/data/example_parser.h"
 #include "runtime/data/scratch_pool.h"
+#include "runtime/data/try_first.h"
 
 namespace lockstep::data {
 namespace {
@@ -33,9 +33,12 @@ class ColumnSource final : public SampleSource {
   const std::string& fingerprint() const override { return fingerprint_; }
   std::string Describe(int64_t sample) const override { return dataset_->Describe(sample); }
   void Prefetch(int64_t sample) const override { dataset_->Prefetch(sample); }
+  std::shared_ptr<const void> Announce(absl::Span<const int64_t> samples) const override {
+    return dataset_->Announce(samples);
+  }
 
   absl::Status Decode(int64_t sample, absl::Span<std::byte* const> outputs) const override {
-    ASSIGN_OR_RETURN(const absl::string_view record, dataset_->Record(sample));
+    ASSIGN_OR_RETURN(const RecordView record, dataset_->Record(sample));
     const absl::Status decoded = DecodeRecord(record, outputs);
     RETURN_IF_ERROR(dataset_->CheckWhole(sample));
     return decoded.ok() ? decoded : Annotate(decoded, dataset_->Place(sample));
@@ -70,13 +73,7 @@ absl::StatusOr<std::shared_ptr<const SampleSource>> MakeColumnSource(std::shared
   ASSIGN_OR_RETURN(ColumnTransform transform, ColumnTransform::Create(std::move(columns)));
   ASSIGN_OR_RETURN(ExampleParser parser, ExampleParser::Create({std::move(label)}));
   auto source = std::make_shared<ColumnSource>(std::move(dataset), std::move(transform), std::move(parser));
-  std::vector<AlignedBytes> buffers;
-  std::vector<std::byte*> outputs;
-  for (const InputSpec& input : source->inputs()) {
-    buffers.emplace_back(input.type.size_bytes());
-    outputs.push_back(buffers.back().data());
-  }
-  RETURN_IF_ERROR(source->Decode(0, outputs));
+  RETURN_IF_ERROR(TryFirst(*source));
   return std::shared_ptr<const SampleSource>(std::move(source));
 }
 

@@ -1,0 +1,70 @@
+#include "runtime/data/block_shuffle.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "runtime/core/rng.h"
+
+namespace lockstep::data {
+namespace {
+
+// The same order from sizes that cannot overflow.
+BlockShape Clamped(const BlockShape& shape, int64_t samples) {
+  BlockShape clamped;
+  clamped.block = std::min(shape.block, samples);
+  clamped.window = std::min(shape.window, (samples + clamped.block - 1) / clamped.block);
+  return clamped;
+}
+
+}  // namespace
+
+BlockShuffle::BlockShuffle(uint64_t key, int64_t epoch, int64_t samples, const BlockShape& shape)
+    : window_key_(Mix64(key ^ 1)),
+      epoch_(static_cast<uint64_t>(epoch)),
+      samples_(samples),
+      shape_(Clamped(shape, samples)),
+      blocks_(Permutation::Keyed(Mix64(key), epoch_, 0, BlocksIn(samples))),
+      missing_(BlocksIn(samples) * shape_.block - samples) {
+  if (missing_ == 0) return;
+  const int64_t slot = blocks_.Inverse(blocks_.size() - 1);
+  short_window_ = slot / shape_.window;
+  behind_short_ = (slot % shape_.window + 1) * shape_.block - missing_;
+}
+
+BlockShuffle::Window BlockShuffle::WindowOf(int64_t place) const {
+  const int64_t whole = shape_.window * shape_.block;
+  // Behind the window of the short block places have moved up by what it lacks.
+  const bool behind = short_window_ >= 0 && place >= (short_window_ + 1) * whole - missing_;
+  const int64_t moved = behind ? missing_ : 0;
+  const int64_t number = (place + moved) / whole;
+  Window window;
+  window.first_place = number * whole - moved;
+  const int64_t lacks = number == short_window_ ? missing_ : 0;
+  window.places = std::min(whole - lacks, samples_ - window.first_place);
+  window.first_slot = number * shape_.window;
+  window.short_from = lacks > 0 ? behind_short_ : std::numeric_limits<int64_t>::max();
+  return window;
+}
+
+int64_t BlockShuffle::SampleOf(const Window& window, int64_t i) const {
+  i += i >= window.short_from ? missing_ : 0;
+  const auto unsigned_i = static_cast<uint64_t>(i), block = static_cast<uint64_t>(shape_.block);
+  const uint64_t slot = unsigned_i / block, within = unsigned_i % block;
+  return blocks_(window.first_slot + static_cast<int64_t>(slot)) * shape_.block +
+         static_cast<int64_t>(within);
+}
+
+void BlockShuffle::SamplesAt(int64_t first, absl::Span<int64_t> out) const {
+  const auto count = static_cast<int64_t>(out.size());
+  for (int64_t done = 0; done < count;) {
+    const Window window = WindowOf(first + done);
+    const int64_t from = first + done - window.first_place;
+    const int64_t here = std::min(count - done, window.places - from);
+    const Permutation inside =
+        Permutation::Keyed(window_key_, epoch_, static_cast<uint64_t>(window.first_slot), window.places);
+    for (int64_t i = 0; i < here; ++i) out[done + i] = SampleOf(window, inside(from + i));
+    done += here;
+  }
+}
+
+}  // namespace lockstep::data
