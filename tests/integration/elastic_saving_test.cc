@@ -131,5 +131,20 @@ TEST_F(ElasticSaving, TheBestCheckpointOutlivesItsWriter) {
   }
 }
 
+// The checkpoint is there, and its writer is killed before it is marked as the best one.
+TEST_F(ElasticSaving, TheBestIsMarkedByTheNextStart) {
+  save_every_ = 0;
+  // Two files of tensors, the manifest, and then the mark.
+  const Ended killed = work_.Train(CommandFor("mark", 1, StartWith::kNothing, "save.create:0:*:kill:4"));
+  EXPECT_EQ(killed.code, 128 + 9) << killed.output;
+  EXPECT_TRUE(fs::exists(work_.Path("mark/checkpoints/step-00000009/manifest.textproto")));
+  EXPECT_EQ(work_.Read("mark/checkpoints/best"), "");
+  Command next = CommandFor("mark", 1, StartWith::kNothing);
+  next.arguments.insert(next.arguments.end(), {"--steps", "9"});
+  const Ended run = work_.Train(next);
+  EXPECT_EQ(run.code, 0) << run.output;
+  EXPECT_EQ(work_.Read("mark/checkpoints/best"), "step-00000009\n");
+}
+
 }  // namespace
 }  // namespace lockstep::testing
