@@ -115,8 +115,8 @@ std::pair<int64_t, int64_t> Order::BlockOf(int64_t sample) const {
 // The place within its epoch at which `position` reads, and for how many positions, up to `most`, the next
 // ones read the next places of the same epoch.
 //
-// Below position x lane r has had  f(x) = x / B * share + clamp(x mod B - r * share, 0, share)  positions, and
-// the lanes before it  g(x) = x / B * r * share + min(x mod B, r * share).
+// Below position x lane r has had  f(x) = x / B * share + clamp(x mod B - r * share, 0, share)  positions,
+// and the lanes before it  g(x) = x / B * r * share + min(x mod B, r * share).
 int64_t Order::PlacesAt(int64_t position, int64_t most, int64_t* place) const {
   const int64_t epoch_begin = position / positions_ * positions_;
   *place = position - epoch_begin;

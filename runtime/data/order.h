@@ -35,9 +35,9 @@ struct OrderOptions {
   OrderKind kind = OrderKind::kShuffle;
   uint64_t seed = 0;
   BlockShape blocks = {};  // of kBlockShuffle
-  // Reading lanes R: equal parts of a step's batch B. Lane r takes its share of every step from a range of the
-  // epoch's places that is its own, so that whoever computes it reads 1 / R of the data. The ranges are as
-  // long as the lane has positions in the epoch, so every place still comes exactly once.
+  // Reading lanes R: equal parts of a step's batch B. Lane r takes its share of every step from a range of
+  // the epoch's places that is its own, so that whoever computes it reads 1 / R of the data. The ranges are
+  // as long as the lane has positions in the epoch, so every place still comes exactly once.
   int reading_lanes = 1;
   int64_t global_batch = 1;  // B, a multiple of R
   LastBatch last_batch = LastBatch::kStraddle;

@@ -7,9 +7,9 @@
 
 namespace lockstep::data {
 
-// Eight rounds of a Feistel network on an a x b grid that just covers [0, size), walking on from cells outside
-// it (Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). Its arithmetic is our own 64-bit
-// integer arithmetic, the same on every machine and library. A value type.
+// Eight rounds of a Feistel network on an a x b grid that just covers [0, size), walking on from cells
+// outside it (Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). Its arithmetic is
+// our own 64-bit integer arithmetic, the same on every machine and library. A value type.
 class Permutation {
  public:
   // `size` in [1, 2^62]. Keys of different (seed, epoch) are independent of each other.

@@ -1,4 +1,5 @@
-// Which records of a data set are used: conditions on their features, looked at once, when the data are opened.
+// Which records of a data set are used: conditions on their features, looked at once, when the data are
+// opened.
 #ifndef LOCKSTEP_RUNTIME_DATA_RECORD_FILTER_H_
 #define LOCKSTEP_RUNTIME_DATA_RECORD_FILTER_H_
 
@@ -13,11 +14,12 @@
 
 namespace lockstep::data {
 
-// A feature of a tf.train.Example, or of the context of a SequenceExample. Every part that is given must hold; a record
-// without the feature has no values.
+// A feature of a tf.train.Example, or of the context of a SequenceExample. Every part that is given must
+// hold; a record without the feature has no values.
 struct RecordCondition {
   std::string feature;
-  // Every number of the feature lies in [least, most]. A record without a number, or with strings, is not taken.
+  // Every number of the feature lies in [least, most]. A record without a number, or with strings, is not
+  // taken.
   std::optional<double> least = {}, most = {};
   // The feature has one value, and it is one of these: a string, or an integer in decimal.
   std::vector<std::string> values = {};
@@ -32,7 +34,8 @@ absl::StatusOr<bool> Holds(const std::vector<RecordCondition>& conditions, absl:
 // A set of numbers in [0, size): one bit each, and 8 bytes for 4096 of them. Immutable and thread-safe.
 class KeptRecords {
  public:
-  // keep(i) for every i of [0, size), by `threads` threads. Error: that of the smallest chunk of numbers that has one.
+  // keep(i) for every i of [0, size), by `threads` threads. Error: that of the smallest chunk of numbers
+  // that has one.
   static absl::StatusOr<KeptRecords> Choose(int64_t size, int threads,
                                             const std::function<absl::StatusOr<bool>(int64_t)>& keep);
 

@@ -177,8 +177,8 @@ TEST(OrderTest, LastBatchesAreDroppedOrFilledUp) {
   EXPECT_EQ((*Order::Create({.global_batch = 5, .last_batch = LastBatch::kPad}, {{10, 1}})).positions(), 10);
 }
 
-// Lane by lane, the places of an epoch are read in order from a range of the lane's own, whose length is how many
-// positions the lane has in the epoch.
+// Lane by lane, the places of an epoch are read in order from a range of the lane's own, whose length is how
+// many positions the lane has in the epoch.
 TEST(OrderTest, ReadingLanesReadRangesOfTheirOwn) {
   for (const int64_t batch : {4, 12, 24}) {
     for (const int lanes : {2, 4}) {

@@ -83,7 +83,8 @@ TEST(KeptRecords, ErrorsComeThrough) {
   EXPECT_THAT(std::string(kept.status().message()), HasSubstr("record 77"));
 }
 
-// Ids, descriptions and places of a data set count the records that are used; its fingerprint is that of the files.
+// Ids, descriptions and places of a data set count the records that are used; its fingerprint is that of the
+// files.
 TEST(FilteredDataset, HoldsTheRecordsThatAreTaken) {
   testing::MemoryFileSystem fs;
   std::vector<std::string> first, second;
