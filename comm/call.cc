@@ -136,7 +136,9 @@ std::string Describe(const CallDescriptor& d) {
   const auto kind = static_cast<Collective>(d.kind);
   std::string text = absl::StrCat(NameOf(kind), d.parts != 0 ? "_v" : "", " #", d.sequence);
   if (kind == Collective::kBarrier) return text;
-  absl::StrAppend(&text, " of ", d.count, " ",
+  // Of all_to_all_v no count is common to all ranks.
+  const bool counted = kind != Collective::kAllToAll || d.parts == 0;
+  absl::StrAppend(&text, " of ", counted ? absl::StrCat(d.count, " ") : "",
                   d.dtype <= static_cast<uint8_t>(DType::kF64) ? NameOf(static_cast<DType>(d.dtype)) : "?");
   if (kind == Collective::kAllReduce || kind == Collective::kReduceScatter || kind == Collective::kReduce) {
     absl::StrAppend(&text, ", ", NameIn(kOpNames, d.op));

@@ -168,7 +168,8 @@ absl::Status Everything(Maker& maker) {
   RETURN_IF_ERROR(AllOf<BFloat16>(*comm, false));
   RETURN_IF_ERROR(AllOf<double>(*comm, false));
   for (const ReduceOp op : kOps) RETURN_IF_ERROR(Reductions<float>(*comm, 100003, op, true, false));
-  for (auto* check : {&VForms, &LanesOnly, &InFlight, &Messages, &InPlaceHereAndThere, &SplitAndUse}) {
+  for (auto* check :
+       {&WholeRangeOfAll, &VForms, &LanesOnly, &InFlight, &Messages, &InPlaceHereAndThere, &SplitAndUse}) {
     RETURN_IF_ERROR(check(*comm));
   }
   for (const char* algorithm : {"one_shot", "two_shot", "ring", "halving_doubling", "tree"}) {
