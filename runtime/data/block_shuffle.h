@@ -40,11 +40,12 @@ class BlockShuffle {
   };
   int64_t BlocksIn(int64_t samples) const { return (samples + shape_.block - 1) / shape_.block; }
   Window WindowOf(int64_t place) const;
-  int64_t SampleOf(const Window& window, int64_t i) const;
+  void Resolve(const Window& window, absl::Span<int64_t> samples) const;
 
   const uint64_t window_key_, epoch_;
   const int64_t samples_;
   const BlockShape shape_;     // no larger than the samples want
+  const Divider block_;        // shape_.block
   const Permutation blocks_;   // slot -> block
   const int64_t missing_;      // samples that the last block lacks of a whole one
   int64_t short_window_ = -1;  // the window of the short block; -1: there is none

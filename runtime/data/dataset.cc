@@ -102,12 +102,13 @@ int64_t Dataset::size_bytes() const {
 
 absl::Status Dataset::Filter(const DatasetOptions& options) {
   const int threads = options.threads > 0 ? options.threads : AvailableCores();
+  const RecordFilter filter(options.filter);
   auto kept = KeptRecords::Choose(records(), threads, [&](int64_t id) -> absl::StatusOr<bool> {
     const absl::StatusOr<absl::string_view> record = Record(id);  // nothing is left out yet
     if (!record.ok() && DamageOf(record.status())) return true;
     RETURN_IF_ERROR(record.status());
-    const absl::StatusOr<bool> holds = Holds(options.filter, *record);
-    return holds.ok() ? holds : Annotate(holds.status(), Place(id));
+    const absl::StatusOr<bool> taken = filter.Takes(*record);
+    return taken.ok() ? taken : Annotate(taken.status(), Place(id));
   });
   RETURN_IF_ERROR(kept.status());
   if (kept->size() == 0) {

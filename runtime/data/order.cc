@@ -33,7 +33,8 @@ class EpochOrder {
       if (!permutation_ || epoch_ != epoch) {
         permutation_ = Permutation::Keyed(key_, static_cast<uint64_t>(epoch), 0, samples_);
       }
-      for (size_t i = 0; i < out.size(); ++i) out[i] = (*permutation_)(first + static_cast<int64_t>(i));
+      std::iota(out.begin(), out.end(), first);
+      permutation_->Apply(out);
     } else {
       if (!blocks_ || epoch_ != epoch) blocks_.emplace(key_, epoch, samples_, options_.blocks);
       blocks_->SamplesAt(first, out);

@@ -11,6 +11,7 @@
 
 #include "absl/strings/string_view.h"
 #include "runtime/core/status.h"
+#include "runtime/data/feature_spec.h"
 
 namespace lockstep::data {
 
@@ -28,8 +29,19 @@ struct RecordCondition {
   std::optional<int64_t> most_count = {};
 };
 
-// Whether all conditions hold for `record`. Error: DataError for bytes that are no tf.train.Example.
-absl::StatusOr<bool> Holds(const std::vector<RecordCondition>& conditions, absl::string_view record);
+// Immutable and thread-safe.
+class RecordFilter {
+ public:
+  explicit RecordFilter(std::vector<RecordCondition> conditions);
+
+  // Whether all conditions hold for `record`. Error: DataError for bytes that are no tf.train.Example.
+  absl::StatusOr<bool> Takes(absl::string_view record) const;
+
+ private:
+  std::vector<RecordCondition> conditions_;
+  std::vector<FeatureSpec> wanted_;  // each feature once
+  std::vector<size_t> feature_of_;   // each condition's place in wanted_
+};
 
 // A set of numbers in [0, size): one bit each, and 8 bytes for 4096 of them. Immutable and thread-safe.
 class KeptRecords {

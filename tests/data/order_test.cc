@@ -139,6 +139,49 @@ TEST(OrderTest, Sequential) {
   EXPECT_THAT(samples, ElementsAre(2, 0, 1, 2, 0, 1, 2));
 }
 
+TEST(PermutationTest, SeveralAtATimeAreTheSame) {
+  for (const int64_t size :
+       {int64_t{1}, int64_t{2}, int64_t{5}, int64_t{97}, int64_t{1000000000007}, int64_t{1} << 62}) {
+    const Permutation permutation(5, 2, size);
+    for (int64_t count = 0; count <= std::min<int64_t>(size, 23); ++count) {
+      std::vector<int64_t> images(static_cast<size_t>(count));
+      std::iota(images.begin(), images.end(), size - count);
+      permutation.Apply(absl::MakeSpan(images));
+      for (int64_t i = 0; i < count; ++i) ASSERT_EQ(images[i], permutation(size - count + i)) << size;
+    }
+  }
+}
+
+TEST(DividerTest, DividesExactly) {
+  const std::vector<uint64_t> numbers = {0,
+                                         1,
+                                         2,
+                                         3,
+                                         7,
+                                         63,
+                                         64,
+                                         65,
+                                         1000,
+                                         (1u << 31) - 1,
+                                         1u << 31,
+                                         4294967297,
+                                         1000000000007,
+                                         (uint64_t{1} << 62) - 1,
+                                         uint64_t{1} << 62,
+                                         ~uint64_t{0}};
+  for (const uint64_t divisor : numbers) {
+    if (divisor == 0) continue;
+    const Divider divide(divisor);
+    for (const uint64_t x : numbers) {
+      for (const uint64_t value : {x, x * divisor, x * divisor - 1, x * divisor + divisor - 1}) {
+        uint64_t rest = 0;
+        ASSERT_EQ(divide.Divide(value, &rest), value / divisor) << value << " / " << divisor;
+        ASSERT_EQ(rest, value % divisor);
+      }
+    }
+  }
+}
+
 TEST(PermutationTest, InverseGoesBack) {
   for (int64_t size : {1, 2, 3, 10, 97, 1024, 4097}) {
     const Permutation permutation(5, 2, size);
