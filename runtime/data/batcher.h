@@ -89,6 +89,7 @@ class Batch {
   AlignedBuffer<float> weights_;
   std::vector<int64_t> positions_, samples_;
   std::vector<DamagedSample> damaged_;
+  Order::Memo order_memo_;
 };
 
 // Immutable and thread-safe. Filling runs on the calling thread.

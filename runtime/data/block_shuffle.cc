@@ -66,16 +66,21 @@ void BlockShuffle::Resolve(const Window& window, absl::Span<int64_t> samples) co
   }
 }
 
-void BlockShuffle::SamplesAt(int64_t first, absl::Span<int64_t> out) const {
+void BlockShuffle::SamplesAt(int64_t first, absl::Span<int64_t> out, Memo* memo) const {
   while (!out.empty()) {
-    const Window window = WindowOf(first);
-    const int64_t from = first - window.first_place;
-    const auto here = static_cast<size_t>(std::min(static_cast<int64_t>(out.size()), window.places - from));
+    int64_t from = first - memo->window.first_place;
+    if (!memo->inside || from < 0 || from >= memo->window.places) {
+      memo->window = WindowOf(first);
+      memo->inside = Permutation::Keyed(window_key_, epoch_, static_cast<uint64_t>(memo->window.first_slot),
+                                        memo->window.places);
+      from = first - memo->window.first_place;
+    }
+    const auto here =
+        static_cast<size_t>(std::min(static_cast<int64_t>(out.size()), memo->window.places - from));
     const absl::Span<int64_t> some = out.subspan(0, here);
     std::iota(some.begin(), some.end(), from);
-    Permutation::Keyed(window_key_, epoch_, static_cast<uint64_t>(window.first_slot), window.places)
-        .Apply(some);
-    Resolve(window, some);
+    memo->inside->Apply(some);
+    Resolve(memo->window, some);
     first += static_cast<int64_t>(here);
     out.remove_prefix(here);
   }

@@ -9,6 +9,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "runtime/core/rng.h"
 
 namespace {
 thread_local int64_t allocated_bytes = 0;  // by operator new, since the thread began
@@ -313,6 +314,32 @@ TEST(MixtureTest, EqualPartsHaveOrdersOfTheirOwn) {
   std::vector<int64_t> first, second;
   for (const int64_t sample : At(order, 0, 200)) (sample < 100 ? first : second).push_back(sample % 100);
   EXPECT_NE(first, second);
+}
+
+// Whatever was asked before.
+TEST(OrderTest, AMemoChangesNothing) {
+  const std::vector<Order> orders = {
+      Order(OrderKind::kShuffle, 9, 101), Order(OrderKind::kSequential, 9, 101),
+      *Order::Create({.kind = OrderKind::kBlockShuffle, .seed = 3, .blocks = {8, 3}}, {{101, 1}}),
+      *Order::Create({.kind = OrderKind::kBlockShuffle,
+                      .seed = 3,
+                      .blocks = {8, 3},
+                      .reading_lanes = 4,
+                      .global_batch = 16,
+                      .last_batch = LastBatch::kPad},
+                     {{101, 1}}),
+      *Order::Create({.kind = OrderKind::kBlockShuffle, .seed = 3, .blocks = {4, 2}}, {{60, 2}, {41, 1}})};
+  for (const Order& order : orders) {
+    const std::vector<int64_t> all = At(order, 0, 1000);
+    Order::Memo memo;
+    uint64_t state = 1;
+    for (int call = 0; call < 400; ++call) {
+      const auto first = static_cast<int64_t>((state = Mix64(state)) % 900);
+      std::vector<int64_t> some((state = Mix64(state)) % 40);
+      order.SamplesAt(call % 3 == 0 ? first : call, absl::MakeSpan(some), &memo);
+      ASSERT_TRUE(std::equal(some.begin(), some.end(), all.begin() + (call % 3 == 0 ? first : call))) << call;
+    }
+  }
 }
 
 TEST(OrderTest, WhatDoesNotGoTogetherIsNamed) {
