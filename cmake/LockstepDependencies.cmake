@@ -39,6 +39,8 @@ lockstep_require(JPEG_FOUND "libjpeg-turbo" libjpeg62-turbo-dev)
 lockstep_require(PNG_FOUND "libpng" libpng-dev)
 lockstep_require(HWLOC_FOUND "hwloc" libhwloc-dev)
 lockstep_require(PMIX_FOUND "PMIx" libpmix-dev)
+lockstep_suggest(CURL_FOUND "records on web servers and S3 (libcurl)" libcurl4-openssl-dev)
+lockstep_suggest(URING_FOUND "reads by io_uring; threads do it instead" liburing-dev)
 if(LOCKSTEP_MPI)
   # The MPI of MPI_C_COMPILER, else of the mpicc in PATH. The tests start its own mpirun: a library and another
   # library's launcher do not understand each other.

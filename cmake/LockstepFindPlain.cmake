@@ -28,4 +28,7 @@ macro(lockstep_find_all_plain)
   lockstep_find_plain(HWLOC hwloc::hwloc hwloc.h hwloc)
   # PMIx is what `mpirun` and `srun` offer to ranks that want to meet. Debian keeps its headers apart.
   lockstep_find_plain(PMIX pmix::pmix pmix.h pmix /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/pmix2/include)
+  # Optional: records on servers, and reads by io_uring.
+  lockstep_find_plain(CURL curl::curl curl/curl.h curl)
+  lockstep_find_plain(URING uring::uring liburing.h uring)
 endmacro()

@@ -96,6 +96,7 @@ class PosixReadableFile final : public ReadableFile {
   absl::string_view Mapped() const override { return mapped_; }
   int64_t modified_ns() const override { return modified_ns_; }
   bool LostBytes() const override { return guard_.lost(); }
+  int descriptor() const override { return fd_; }
   uint64_t CurrentSizeBytes() const override {
     struct stat info;
     return ::fstat(fd_, &info) == 0 ? static_cast<uint64_t>(info.st_size) : 0;

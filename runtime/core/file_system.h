@@ -42,6 +42,8 @@ class ReadableFile {
   // Whether bytes of the mapping were found gone because the file has become shorter; they read as zeros
   // (runtime/core/mapping_guard.h). No system call.
   virtual bool LostBytes() const { return false; }
+  // Of an open file of the system, for those who read it by other means; -1: there is none.
+  virtual int descriptor() const { return -1; }
 };
 
 // Held until destroyed.

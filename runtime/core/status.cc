@@ -25,6 +25,9 @@ absl::Status ConfigError(absl::string_view message) {
 absl::Status DataError(absl::string_view message) {
   return Make(absl::StatusCode::kDataLoss, Trouble::kData, message);
 }
+absl::Status SourceError(absl::string_view message) {
+  return Make(absl::StatusCode::kUnavailable, Trouble::kData, message);
+}
 absl::Status PeerError(absl::string_view message) {
   return Make(absl::StatusCode::kUnavailable, Trouble::kPeer, message);
 }

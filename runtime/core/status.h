@@ -26,6 +26,8 @@ enum class Trouble : int {
 
 absl::Status ConfigError(absl::string_view message);
 absl::Status DataError(absl::string_view message);
+// kData, with code kUnavailable: what holds the records cannot be reached, or does not answer in time. Never proof of damage.
+absl::Status SourceError(absl::string_view message);
 absl::Status PeerError(absl::string_view message);
 absl::Status DeadlineError(absl::string_view message);  // kPeer, with code kDeadlineExceeded
 absl::Status CheckpointError(absl::string_view message);

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/resource.h>
 
 #include <cfenv>
 #include <string>
@@ -62,6 +63,11 @@ LaneArithmetic::~LaneArithmetic() { std::fesetround(static_cast<int>(saved_)); }
 
 void NameThread(absl::string_view name) {
   pthread_setname_np(pthread_self(), std::string(name.substr(0, 15)).c_str());
+}
+
+void GiveWayToOthers() {
+  constexpr int kNice = 5;
+  ::setpriority(PRIO_PROCESS, 0, kNice);  // of the calling thread alone, on Linux; lowering is always allowed
 }
 
 int AvailableCores() {

@@ -40,6 +40,10 @@ class SingleThreadedOpenMp {
 // Names the calling thread for debuggers and /proc (at most 15 bytes are kept).
 void NameThread(absl::string_view name);
 
+// The calling thread from now on takes what the others of this machine leave of a busy core (nice 5: about a quarter
+// of it beside one thread of the usual priority), and all of an idle one.
+void GiveWayToOthers();
+
 // Cores that this process may run on (its affinity mask, as the launcher left it); at least 1.
 int AvailableCores();
 

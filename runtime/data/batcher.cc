@@ -125,11 +125,21 @@ absl::Status Batcher::Fill(int64_t step, int lane, int micro, Batch* batch) cons
   return absl::OkStatus();
 }
 
+void Batcher::AddSamples(int64_t step, int lane, int micro, std::vector<int64_t>* samples) const {
+  const size_t before = samples->size();
+  samples->resize(before + static_cast<size_t>(plan_.micro_batch()));
+  const int64_t source_step = source_->repeats_first_step() ? 0 : step;
+  order_.SamplesAt(plan_.FirstPosition(source_step, lane, micro), absl::MakeSpan(*samples).subspan(before));
+  samples->erase(std::remove(samples->begin() + static_cast<ptrdiff_t>(before), samples->end(), -1),
+                 samples->end());
+}
+
 absl::Status Batcher::FillEval(const EvalPlan& plan, int64_t chunk, Batch* batch) const {
   const int64_t count = plan.SamplesIn(chunk);
   SetPositions(plan.FirstSample(chunk), batch);
   for (int64_t i = 0; i < plan.micro_batch; ++i)
     batch->samples_[i] = i < count ? plan.FirstSample(chunk) + i : -1;
+  const auto read = source_->Announce(absl::MakeConstSpan(batch->samples_).first(static_cast<size_t>(count)));
   return Decode(batch);
 }
 

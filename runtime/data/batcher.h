@@ -110,6 +110,8 @@ class Batcher {
   // Micro-batch `micro` of `lane` in `step`. Error: the source's, naming also the step, counted from 1 as in
   // the metrics.
   absl::Status Fill(int64_t step, int lane, int micro, Batch* batch) const;
+  // Adds the sample ids of the micro-batch, in position order, without what only fills it up.
+  void AddSamples(int64_t step, int lane, int micro, std::vector<int64_t>* samples) const;
   // Chunk `chunk` of an evaluation.
   absl::Status FillEval(const EvalPlan& plan, int64_t chunk, Batch* batch) const;
 

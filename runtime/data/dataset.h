@@ -3,6 +3,7 @@
 #define LOCKSTEP_RUNTIME_DATA_DATASET_H_
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,20 +13,31 @@
 #include "absl/types/span.h"
 #include "runtime/core/file_system.h"
 #include "runtime/core/status.h"
+#include "runtime/data/read/read_ahead.h"
 #include "runtime/data/record_file.h"
 #include "runtime/data/record_filter.h"
 
 namespace lockstep::data {
 
-// What a pattern ('*' and '?' in the last part) or a path stands for, sorted, without the index files beside
-// the records ("X.lsidx", and "X.idx" of an X that also matches). Error: DataError when nothing does.
+// What a pattern ('*' and '?' in the last part; {00000..00007} anywhere, remote/url.h) or a path stands for, without the index
+// files beside the records ("X.lsidx", and "X.idx" of an X that also matches); in the order of the numbers in braces,
+// within that sorted. Error: DataError when nothing does.
 absl::StatusOr<std::vector<std::string>> GlobRecords(FileSystem* fs, const std::string& pattern);
+
+// How records of plain files that can be mapped come into memory.
+enum class ReadMode : uint8_t {
+  kAuto,    // mapped, unless the files are together larger than half of the machine's memory
+  kMapped,  // through the page cache, without a copy: the fastest for what stays there
+  kRead,    // by reads of their own, announced ones ahead of time: for what does not, and for what is no disk
+};
 
 struct DatasetOptions {
   std::optional<Compression> compression = std::nullopt;  // what every file must be; not set: what it is
   // That compressed files may take together once decompressed, 0: half of the machine's memory.
   uint64_t unpacked_limit_bytes = 0;
   int threads = 0;  // that open files, one each; 0: as many as there are cores
+  ReadMode read = ReadMode::kAuto;
+  ReadAheadOptions ahead = {};  // of files that are read
   // Only records for which all of these hold are part of the data set: each record is read once to find them.
   // Damaged ones stay, and are errors when they are read.
   std::vector<RecordCondition> filter = {};
@@ -59,9 +71,15 @@ class Dataset {
   // be asked once the payload was used.
   absl::Status CheckWhole(int64_t id) const { return files_[Locate(id).file]->CheckWhole(); }
 
-  // The payload of record `id` in [0, size), its checksums compared. The view lives as long as this object.
-  // Error: DataError naming file, byte, record number, expected and found checksum.
-  absl::StatusOr<absl::string_view> Record(int64_t id) const;
+  // The payload of record `id` in [0, size), its checksums compared. This object must outlive the view. Error: DataError naming
+  // file, byte, record number, expected and found checksum; the file's where it cannot be read.
+  absl::StatusOr<RecordView> Record(int64_t id) const;
+
+  // These records will be asked for in this order: they are read ahead, and kept until what is returned goes. Null where
+  // nothing is read.
+  std::shared_ptr<const void> Announce(absl::Span<const int64_t> ids) const;
+  bool reads() const { return ahead_ != nullptr; }  // whether files are read, not only looked at in memory
+  const ReadAhead* read_ahead() const { return ahead_.get(); }  // null where nothing is read
 
   // A hint that record `id` will be read soon.
   void Prefetch(int64_t id) const;
@@ -84,11 +102,34 @@ class Dataset {
 
  private:
   Dataset() = default;
+  void ReadFiles(const DatasetOptions& options);
+  ReadAhead::Wanted PlaceOf(int64_t id) const;
+
   absl::Status Filter(const DatasetOptions& options);
   std::vector<std::unique_ptr<RecordFile>> files_;
   std::vector<int64_t> first_ids_ = {0};  // of each file, and the end
   std::optional<KeptRecords> kept_;
   std::string fingerprint_;
+  std::vector<bool> is_read_;         // each file
+  std::unique_ptr<ReadAhead> ahead_;  // last: it reads the files
+};
+
+// Goes through records begin .. end-1 in order, reading ahead where files are read. Not thread-safe; the data set outlives it.
+class DatasetPass {
+ public:
+  DatasetPass(const Dataset* dataset, int64_t begin, int64_t end);
+  // Dataset::Record; `id` never falls from one call to the next.
+  absl::StatusOr<RecordView> Record(int64_t id);
+
+ private:
+  struct Ticket {
+    int64_t end = 0;  // of the records that it stands for
+    std::shared_ptr<const void> kept;
+  };
+  const Dataset* const dataset_;
+  int64_t announced_;
+  const int64_t end_;
+  std::deque<Ticket> tickets_;
 };
 
 }  // namespace lockstep::data

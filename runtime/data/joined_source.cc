@@ -30,6 +30,21 @@ class JoinedSource final : public SampleSource {
     const Place at = PlaceOf(sample);
     at.source.Prefetch(at.sample);
   }
+  // By parts, each in the order of need.
+  std::shared_ptr<const void> Announce(absl::Span<const int64_t> samples) const override {
+    std::vector<std::vector<int64_t>> of_parts(parts_.size());
+    for (const int64_t sample : samples) {
+      const auto after = std::upper_bound(first_ids_.begin(), first_ids_.end(), sample);
+      const auto part = static_cast<size_t>(after - first_ids_.begin()) - 1;
+      of_parts[part].push_back(sample - first_ids_[part]);
+    }
+    auto tickets = std::make_shared<std::vector<std::shared_ptr<const void>>>();
+    for (size_t part = 0; part < parts_.size(); ++part) {
+      auto ticket = parts_[part]->Announce(of_parts[part]);
+      if (ticket != nullptr) tickets->push_back(std::move(ticket));
+    }
+    return tickets->empty() ? nullptr : tickets;
+  }
   absl::Status Decode(int64_t sample, absl::Span<std::byte* const> outputs) const override {
     const Place at = PlaceOf(sample);
     return at.source.Decode(at.sample, outputs);

@@ -1,5 +1,6 @@
-// Micro-batches decoded ahead of their use. The positions of all steps are known, so this is only work done
-// early: what comes out never depends on the threads, their number or their timing.
+// Micro-batches decoded ahead of their use, by threads that give way to whoever computes, and their records announced to
+// the source still further ahead (SampleSource::Announce). The positions of all steps are known, so this is only work
+// done early: what comes out never depends on the threads, their number or their timing.
 #ifndef LOCKSTEP_RUNTIME_DATA_PREFETCHER_H_
 #define LOCKSTEP_RUNTIME_DATA_PREFETCHER_H_
 
@@ -13,8 +14,9 @@
 namespace lockstep::data {
 
 struct PrefetcherOptions {
-  int threads = 1;      // that decode; 0: everything is decoded when it is asked for
-  int depth_steps = 4;  // steps ahead, the one in progress included; >= 1
+  int threads = 1;          // that decode; 0: everything is decoded when it is asked for
+  int depth_steps = 4;      // steps ahead, the one in progress included; >= 1
+  int announce_steps = 32;  // likewise, of which the records are announced; at least depth_steps are
 };
 
 class Prefetcher;

@@ -38,7 +38,7 @@ absl::StatusOr<Pass> ReadPass(FileSystem* fs, const std::vector<std::string>& pa
 
 // Every feature of the first record, as it is stored there.
 absl::StatusOr<std::vector<FeatureSpec>> SpecsOf(const Dataset& dataset) {
-  ASSIGN_OR_RETURN(const absl::string_view record, dataset.Record(0));
+  ASSIGN_OR_RETURN(const RecordView record, dataset.Record(0));
   records::Example example;
   if (!example.ParseFromArray(record.data(), static_cast<int>(record.size()))) {
     return DataError(absl::StrCat(dataset.Describe(0), " is not a tf.train.Example"));

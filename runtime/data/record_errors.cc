@@ -1,5 +1,6 @@
 #include "runtime/data/record_errors.h"
 
+#include <utility>
 #include <vector>
 
 #include "absl/strings/cord.h"
@@ -27,9 +28,14 @@ std::string GuessFormat(absl::string_view bytes) {
 }  // namespace
 
 absl::Status HeaderError(const std::string& path, absl::string_view bytes, uint64_t offset, int64_t record) {
-  const uint64_t rest = bytes.size() - offset;
-  const bool whole_header = rest >= kRecordHeaderBytes;
-  const char* header = bytes.data() + offset;
+  return HeaderErrorAt(path, bytes.substr(offset), bytes.size() - offset, offset, record);
+}
+
+absl::Status HeaderErrorAt(const std::string& path, absl::string_view begin, uint64_t rest_bytes,
+                           uint64_t offset, int64_t record) {
+  const uint64_t rest = rest_bytes;
+  const bool whole_header = begin.size() >= kRecordHeaderBytes;
+  const char* header = begin.data();
   if (whole_header && MaskedCrcOf(header, 8) == LoadU32(header + 8)) {
     return DataError(
         absl::StrFormat("%s is cut short: record %d at byte %u has a payload of %u bytes, and the file "
@@ -37,7 +43,7 @@ absl::Status HeaderError(const std::string& path, absl::string_view bytes, uint6
                         path, record, offset, LoadU64(header), rest));
   }
   if (offset == 0 && (whole_header || rest >= 4)) {
-    const std::string guess = GuessFormat(bytes);
+    const std::string guess = GuessFormat(begin);
     if (!whole_header) return DataError(absl::StrFormat("%s has only %u bytes: %s", path, rest, guess));
     return DataError(
         absl::StrFormat("%s: %s (record 0 at byte 0: the length %u has the stored checksum %08x, computed "
@@ -57,7 +63,12 @@ absl::Status HeaderError(const std::string& path, absl::string_view bytes, uint6
 }
 
 absl::Status PayloadError(const std::string& path, absl::string_view bytes, uint64_t offset, int64_t record) {
-  const char* header = bytes.data() + offset;
+  return PayloadErrorAt(path, bytes.substr(offset), offset, record);
+}
+
+absl::Status PayloadErrorAt(const std::string& path, absl::string_view record_bytes, uint64_t offset,
+                            int64_t record) {
+  const char* header = record_bytes.data();
   const uint64_t length = LoadU64(header);
   const char* payload = header + kRecordHeaderBytes;
   return DataError(
@@ -72,13 +83,18 @@ constexpr char kDamageUrl[] = "lockstep/record-damage";
 
 absl::Status WithDamage(absl::Status error, const std::string& path, absl::string_view bytes, uint64_t offset,
                         int64_t record) {
-  if (bytes.size() - offset < kRecordFramingBytes) return error;
-  const char* header = bytes.data() + offset;
+  return WithDamageAt(std::move(error), path, bytes.substr(offset), offset, record);
+}
+
+absl::Status WithDamageAt(absl::Status error, const std::string& path, absl::string_view record_bytes,
+                          uint64_t offset, int64_t record) {
+  if (record_bytes.size() < kRecordFramingBytes) return error;
+  const char* header = record_bytes.data();
   const uint64_t length = LoadU64(header);
   uint32_t stored = LoadU32(header + 8), computed = MaskedCrcOf(header, 8);
   const bool in_length = stored != computed;
   if (!in_length) {
-    if (length > bytes.size() - offset - kRecordFramingBytes) return error;  // cut short
+    if (length > record_bytes.size() - kRecordFramingBytes) return error;  // cut short
     const char* payload = header + kRecordHeaderBytes;
     stored = LoadU32(payload + length);
     computed = MaskedCrcOf(payload, length);

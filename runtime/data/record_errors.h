@@ -24,9 +24,16 @@ inline bool WholeRecordAt(absl::string_view bytes, uint64_t offset, uint64_t* le
 
 // Why WholeRecordAt said no: cut short, a damaged length, or no record file at all (compressed, text).
 absl::Status HeaderError(const std::string& path, absl::string_view bytes, uint64_t offset, int64_t record);
+// The same of a file that is not in memory: `begin` is what there is from the record's header on, at least the header where the
+// file has as much, and `rest_bytes` how much of the file lies from there to its end.
+absl::Status HeaderErrorAt(const std::string& path, absl::string_view begin, uint64_t rest_bytes,
+                           uint64_t offset, int64_t record);
 
 // The payload of the whole record at `offset` does not have the checksum that is stored behind it.
 absl::Status PayloadError(const std::string& path, absl::string_view bytes, uint64_t offset, int64_t record);
+// The same, given the record's own bytes, header and trailer included.
+absl::Status PayloadErrorAt(const std::string& path, absl::string_view record_bytes, uint64_t offset,
+                            int64_t record);
 
 // What a checksum says of a record that has changed since it was written.
 struct RecordDamage {
@@ -41,6 +48,10 @@ struct RecordDamage {
 // damaged, for DamageOf, where a checksum proves just that.
 absl::Status WithDamage(absl::Status error, const std::string& path, absl::string_view bytes, uint64_t offset,
                         int64_t record);
+
+// The same, given the record's own bytes.
+absl::Status WithDamageAt(absl::Status error, const std::string& path, absl::string_view record_bytes,
+                          uint64_t offset, int64_t record);
 
 // Nothing for every other kind of error: a missing or shorter file, trouble of the disk, a record that does
 // not parse.

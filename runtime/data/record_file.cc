@@ -1,15 +1,22 @@
 #include "runtime/data/record_file.h"
 
+#include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_format.h"
 #include "runtime/data/decompress.h"
 #include "runtime/data/record_errors.h"
 #include "runtime/data/record_sidecar.h"
+#include "runtime/data/remote/url.h"
 
 namespace lockstep::data {
 
 namespace {
+
+constexpr char kOtherBytes[] =
+    "; read once more, the file has other bytes there: its disk, or this machine's memory, cannot be relied "
+    "on";
 
 // "1f 8b 08 ..." of what a file begins with.
 std::string FirstBytes(absl::string_view bytes) {
@@ -43,27 +50,57 @@ std::string WhatCameOut(const std::string& path, absl::string_view bytes) {
 absl::StatusOr<RecordBytes> RecordBytes::Open(FileSystem* fs, const std::string& path,
                                               const RecordBytesOptions& options) {
   auto file = fs->Open(path);
-  if (!file.ok()) return DataError(file.status().message());
+  if (!file.ok()) return IsRemote(path) ? file.status() : DataError(file.status().message());
   RecordBytes bytes;
   bytes.file_ = *std::move(file);
   const uint64_t size_bytes = bytes.file_->size_bytes();
   if (size_bytes == 0) return DataError(absl::StrCat(path, " is empty: 0 bytes, no record"));
   bytes.view_ = bytes.file_->Mapped();
+  char begin[16];
+  const size_t known = std::min<uint64_t>(size_bytes, sizeof begin);
   if (bytes.view_.empty()) {
-    bytes.contents_.reset(new char[size_bytes]);  // not zeroed first
-    const absl::Status read = bytes.file_->ReadAt(0, bytes.contents_.get(), size_bytes);
-    if (!read.ok()) return DataError(read.message());
-    bytes.view_ = absl::string_view(bytes.contents_.get(), size_bytes);
+    RETURN_IF_ERROR(bytes.file_->ReadAt(0, begin, known));
+  } else {
+    std::memcpy(begin, bytes.view_.data(), known);
   }
-  bytes.stored_ = {size_bytes, bytes.file_->modified_ns(), DetectCompression(bytes.view_), 0};
-  RETURN_IF_ERROR(CheckCompression(path, bytes.view_, bytes.stored_.compression, options.compression));
-  if (bytes.stored_.compression != Compression::kNone) RETURN_IF_ERROR(bytes.Unpack(path, options));
+  bytes.stored_ = {size_bytes, bytes.file_->modified_ns(), DetectCompression({begin, known}), 0};
+  RETURN_IF_ERROR(CheckCompression(path, {begin, known}, bytes.stored_.compression, options.compression));
+  const bool plain = bytes.stored_.compression == Compression::kNone;
+  if (bytes.view_.empty() && !(plain && options.by_pieces)) RETURN_IF_ERROR(bytes.ReadWhole(path, options));
+  if (!plain) RETURN_IF_ERROR(bytes.Unpack(path, options));
   return bytes;
 }
 
+namespace {
+
+std::shared_ptr<MemoryBudget> BudgetOf(const RecordBytesOptions& options) {
+  return options.budget != nullptr ? options.budget
+                                   : std::make_shared<MemoryBudget>(MemoryBudget::DefaultBytes());
+}
+
+}  // namespace
+
+absl::Status RecordBytes::ReadWhole(const std::string& path, const RecordBytesOptions& options) {
+  constexpr size_t kMostBytes = size_t{8} << 20;  // of a read
+  contents_.emplace(BudgetOf(options));
+  for (uint64_t at = 0; at < stored_.size_bytes;) {
+    auto room = contents_->Room();
+    if (!room.ok()) {
+      return DataError(absl::StrCat(path, " cannot be mapped, and its ", stored_.size_bytes,
+                                    " bytes do not fit into memory: ", room.status().message()));
+    }
+    const size_t piece = std::min<uint64_t>({room->size(), kMostBytes, stored_.size_bytes - at});
+    RETURN_IF_ERROR(file_->ReadAt(at, room->data(), piece));
+    contents_->Add(piece);
+    at += piece;
+  }
+  contents_->Trim();
+  view_ = contents_->view();
+  return absl::OkStatus();
+}
+
 absl::Status RecordBytes::Unpack(const std::string& path, const RecordBytesOptions& options) {
-  unpacked_.emplace(options.budget != nullptr ? options.budget
-                                              : std::make_shared<MemoryBudget>(MemoryBudget::DefaultBytes()));
+  unpacked_.emplace(BudgetOf(options));
   stored_.crc = Crc32c(0, view_.data(), view_.size());
   const absl::Status status = Decompress(path, stored_.compression, view_, &*unpacked_);
   if (!status.ok())
@@ -97,9 +134,7 @@ absl::Status RecordBytes::Confirm(const std::string& path, uint64_t offset, uint
     const absl::Status read = file_->ReadAt(offset, again.data(), again.size());
     if (!read.ok()) return DataError(read.message());
     if (again != view_.substr(offset, size_bytes)) {
-      return DataError(absl::StrCat(error.message(),
-                                    "; read once more, the file has other bytes there: its disk, or this "
-                                    "machine's memory, cannot be relied on"));
+      return DataError(absl::StrCat(error.message(), kOtherBytes));
     }
   }
   return WithDamage(error, path, view_, offset, record);
@@ -138,40 +173,78 @@ bool RecordScanner::Skip() {
 
 absl::StatusOr<std::unique_ptr<RecordFile>> RecordFile::Open(FileSystem* fs, const std::string& path,
                                                              RecordFileOptions options) {
+  options.bytes.by_pieces = true;
   ASSIGN_OR_RETURN(RecordBytes bytes, RecordBytes::Open(fs, path, options.bytes));
   std::optional<RecordIndex> index;
   if (options.use_sidecar) {
     ASSIGN_OR_RETURN(index, ReadSidecar(fs, path, bytes));
   }
   if (!index.has_value()) {
-    absl::StatusOr<RecordIndex> built = RecordIndex::Build(path, bytes.view());
+    absl::StatusOr<RecordIndex> built =
+        bytes.in_memory() ? RecordIndex::Build(path, bytes.view()) : RecordIndex::Build(path, *bytes.file());
     if (!built.ok()) return bytes.Explain(path, built.status());
     index = *std::move(built);
   }
   return std::unique_ptr<RecordFile>(new RecordFile(path, std::move(bytes), *std::move(index)));
 }
 
-absl::StatusOr<absl::string_view> RecordFile::Record(int64_t record) const {
+absl::Status RecordFile::IndexError(int64_t record, uint64_t length) const {
+  return DataError(absl::StrCat(path_, ", byte ", index_.OffsetOf(record), ", record ", record,
+                                ": the length is ", length, ", and its index says ", index_.LengthOf(record),
+                                "; the file has changed: run `lockstep records index` on it"));
+}
+
+absl::StatusOr<RecordView> RecordFile::Record(int64_t record) const {
   const uint64_t offset = index_.OffsetOf(record);
+  if (!in_memory()) {
+    const size_t size_bytes = index_.OffsetOf(record + 1) - offset;
+    std::shared_ptr<char[]> read(new char[size_bytes]);
+    RETURN_IF_ERROR(file()->ReadAt(offset, read.get(), size_bytes));
+    ASSIGN_OR_RETURN(const absl::string_view payload, Check(record, {read.get(), size_bytes}));
+    return RecordView(payload, std::move(read));
+  }
   uint64_t length = 0;
   if (!WholeRecordAt(bytes_.view(), offset, &length)) {
     return bytes_.Confirm(path_, offset, kRecordHeaderBytes, record,
                           HeaderError(path_, bytes_.view(), offset, record));
   }
-  if (length != index_.LengthOf(record)) {
-    return DataError(absl::StrCat(path_, ", byte ", offset, ", record ", record, ": the length is ", length,
-                                  ", and its index says ", index_.LengthOf(record),
-                                  "; the file has changed: run `lockstep records index` on it"));
-  }
+  if (length != index_.LengthOf(record)) return IndexError(record, length);
   const absl::string_view payload = bytes_.view().substr(offset + kRecordHeaderBytes, length);
   if (MaskedCrcOf(payload.data(), length) != LoadU32(payload.data() + length)) {
     return bytes_.Confirm(path_, offset, kRecordFramingBytes + length, record,
                           PayloadError(path_, bytes_.view(), offset, record));
   }
+  return RecordView(payload);
+}
+
+absl::StatusOr<absl::string_view> RecordFile::Check(int64_t record, absl::string_view record_bytes) const {
+  const uint64_t offset = index_.OffsetOf(record);
+  const char* header = record_bytes.data();
+  const uint64_t length = LoadU64(header);
+  if (MaskedCrcOf(header, 8) != LoadU32(header + 8) || length > size_bytes() - offset - kRecordFramingBytes)
+    return ConfirmRead(record, record_bytes,
+                       HeaderErrorAt(path_, record_bytes, size_bytes() - offset, offset, record));
+  if (length != record_bytes.size() - kRecordFramingBytes) return IndexError(record, length);
+  const absl::string_view payload = record_bytes.substr(kRecordHeaderBytes, length);
+  if (MaskedCrcOf(payload.data(), length) != LoadU32(payload.data() + length)) {
+    return ConfirmRead(record, record_bytes, PayloadErrorAt(path_, record_bytes, offset, record));
+  }
   return payload;
 }
 
+absl::Status RecordFile::ConfirmRead(int64_t record, absl::string_view record_bytes,
+                                     const absl::Status& error) const {
+  const uint64_t offset = index_.OffsetOf(record);
+  const absl::Status explained = bytes_.Explain(path_, error);
+  if (explained != error) return explained;
+  std::string again(record_bytes.size(), '\0');
+  RETURN_IF_ERROR(file()->ReadAt(offset, again.data(), again.size()));
+  if (again == record_bytes) return WithDamageAt(error, path_, record_bytes, offset, record);
+  return DataError(absl::StrCat(error.message(), kOtherBytes));
+}
+
 void RecordFile::Prefetch(int64_t record) const {
+  if (!in_memory()) return;
   constexpr uint64_t kLineBytes = 64, kLines = 6;  // from there on the processor sees the pattern
   const char* begin = bytes_.view().data() + index_.OffsetOf(record);
   const char* end = bytes_.view().data() + index_.OffsetOf(record + 1);

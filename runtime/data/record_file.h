@@ -12,6 +12,7 @@
 #include "runtime/core/status.h"
 #include "runtime/data/growing_memory.h"
 #include "runtime/data/record_index.h"
+#include "runtime/data/record_view.h"
 
 namespace lockstep::data {
 
@@ -20,6 +21,9 @@ struct RecordBytesOptions {
   std::optional<Compression> compression = std::nullopt;
   // Where decompressed bytes come from; null: half of the machine's memory for this file.
   std::shared_ptr<MemoryBudget> budget = nullptr;
+  // true: a plain file that cannot be mapped is left where it is (view() is then empty, and file() reads it);
+  // false: it is read, as a whole, within the budget.
+  bool by_pieces = false;
 };
 
 // The records of a file as one stream of bytes. A plain file is mapped, or read where it cannot be mapped; a
@@ -33,6 +37,10 @@ class RecordBytes {
   static absl::StatusOr<RecordBytes> Open(FileSystem* fs, const std::string& path,
                                           const RecordBytesOptions& options = {});
   absl::string_view view() const { return view_; }
+  bool in_memory() const { return !view_.empty(); }
+  uint64_t size_bytes() const { return in_memory() ? view_.size() : stored_.size_bytes; }  // of the stream
+  // Of a plain file; null once decompressed.
+  const ReadableFile* file() const { return file_.get(); }
   // The file on the disk: its size, time, compression, and checksum where it is compressed.
   const StoredFile& stored() const { return stored_; }
 
@@ -53,9 +61,10 @@ class RecordBytes {
   RecordBytes() = default;
   absl::Status Shorter(const std::string& path) const;
   absl::Status Unpack(const std::string& path, const RecordBytesOptions& options);
+  absl::Status ReadWhole(const std::string& path, const RecordBytesOptions& options);
 
-  std::unique_ptr<ReadableFile> file_;  // null once decompressed
-  std::unique_ptr<char[]> contents_;    // when not mapped
+  std::unique_ptr<ReadableFile> file_;     // null once decompressed
+  std::optional<GrowingMemory> contents_;  // when not mapped
   std::optional<GrowingMemory> unpacked_;
   absl::string_view view_;
   StoredFile stored_;
@@ -107,13 +116,18 @@ class RecordFile {
   const std::string& path() const { return path_; }
   int64_t records() const { return index_.records(); }
   const RecordIndex& index() const { return index_; }
-  absl::string_view bytes() const { return bytes_.view(); }  // of the records' stream
+  uint64_t size_bytes() const { return bytes_.size_bytes(); }  // of the records' stream
+  bool in_memory() const { return bytes_.in_memory(); }  // mapped or decompressed, not read for each record
+  const ReadableFile* file() const { return bytes_.file(); }  // null where it was decompressed
   const StoredFile& stored() const { return bytes_.stored(); }
 
-  // The payload of record `record` in [0, records()), both of its checksums compared. The view lives as long
-  // as this object. Error: DataError naming path, byte, record number, stored and computed checksum; DamageOf
-  // says whether the record is proven to be damaged.
-  absl::StatusOr<absl::string_view> Record(int64_t record) const;
+  // The payload of record `record` in [0, records()), both of its checksums compared. Where the file is in memory the view
+  // lives as long as this object; else the record is read now, and the view keeps it. Errors: DataError naming path, byte, record
+  // number, stored and computed checksum (DamageOf says whether the record is proven to be damaged); the file's where it cannot
+  // be read.
+  absl::StatusOr<RecordView> Record(int64_t record) const;
+  // The same of bytes that somebody else has read, from OffsetOf(record) to OffsetOf(record + 1) of index(): a part of them.
+  absl::StatusOr<absl::string_view> Check(int64_t record, absl::string_view record_bytes) const;
 
   // To be asked after a payload was used: RecordBytes::CheckWhole.
   absl::Status CheckWhole() const { return bytes_.CheckWhole(path_); }
@@ -124,6 +138,9 @@ class RecordFile {
  private:
   RecordFile(std::string path, RecordBytes bytes, RecordIndex index)
       : path_(std::move(path)), bytes_(std::move(bytes)), index_(std::move(index)) {}
+  absl::Status IndexError(int64_t record, uint64_t length) const;
+  // RecordBytes::Confirm for a file that is read.
+  absl::Status ConfirmRead(int64_t record, absl::string_view record_bytes, const absl::Status& error) const;
 
   const std::string path_;
   const RecordBytes bytes_;

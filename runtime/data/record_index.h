@@ -56,6 +56,8 @@ class RecordIndex {
   // Hops through `bytes`, a whole stream of records, checking the CRC of each length but no payload. `path`
   // is for errors: DataError naming the byte and record where it is cut or a length is damaged.
   static absl::StatusOr<RecordIndex> Build(const std::string& path, absl::string_view bytes);
+  // The same of a file that is read in pieces of about a megabyte.
+  static absl::StatusOr<RecordIndex> Build(const std::string& path, const ReadableFile& file);
   // Error: DataError for contents that are no index, are damaged, or contradict themselves.
   static absl::StatusOr<RecordIndex> Decode(const std::string& path, absl::string_view contents);
   std::string Encode() const;
@@ -78,6 +80,8 @@ class RecordIndex {
   // Whether the first `records` records lie in `bytes` where this index says, as far as 65 of them tell
   // (first, last, and others spread out), by their lengths and some also by their payload's checksum.
   bool Fits(absl::string_view bytes, int64_t records) const;
+  // Likewise, but of a file that is read: its size, its first record and its last, in two short reads. Error: the file's.
+  absl::StatusOr<bool> Fits(const ReadableFile& file) const;
 
   // What file this is the index of; for whoever reads or writes a sidecar.
   const StoredFile& stored() const { return stored_; }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "runtime/data/remote/url.h"
 
 namespace lockstep::data {
 namespace {
@@ -22,7 +23,7 @@ int64_t RecordsBefore(const RecordIndex& index, uint64_t size_bytes) {
 
 // The file ends exactly between two records of the index, and begins as it says.
 absl::Status CheckNotCut(const std::string& path, const RecordIndex& index, absl::string_view bytes) {
-  if (bytes.size() >= index.size_bytes()) return absl::OkStatus();
+  if (bytes.empty() || bytes.size() >= index.size_bytes()) return absl::OkStatus();
   const int64_t kept = RecordsBefore(index, bytes.size());
   if (kept == 0 || !index.Fits(bytes, kept)) return absl::OkStatus();
   return DataError(
@@ -57,14 +58,20 @@ absl::StatusOr<std::optional<RecordIndex>> ReadSidecar(FileSystem* fs, const std
                                                        const RecordBytes& bytes) {
   std::optional<RecordIndex> none;
   const std::string index_path = IndexPathOf(path);
-  if (!fs->Exists(index_path)) return none;
+  if (!IsRemote(path) && !fs->Exists(index_path)) return none;  // of a server, opening is what asks
   absl::StatusOr<RecordIndex> index = Load(fs, index_path);
+  if (absl::IsUnavailable(index.status()) && IsRemote(path)) return index.status();
   if (!index.ok()) return none;
   RETURN_IF_ERROR(CheckNotCut(path, *index, bytes.view()));
   const StoredFile &now = bytes.stored(), &then = index->stored();
-  if (now.size_bytes != then.size_bytes || now.compression != then.compression || !SameTime(now, then) ||
-      !index->Fits(bytes.view(), index->records()))
+  if (now.size_bytes != then.size_bytes || now.compression != then.compression || !SameTime(now, then))
     return none;
+  if (bytes.in_memory()) {
+    if (!index->Fits(bytes.view(), index->records())) return none;
+  } else {
+    ASSIGN_OR_RETURN(const bool fits, index->Fits(*bytes.file()));
+    if (!fits) return none;
+  }
   if (now.crc != then.crc) return ChangedInPlace(path, now, then);
   return std::optional<RecordIndex>(*std::move(index));
 }

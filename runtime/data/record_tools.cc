@@ -12,6 +12,7 @@
 #include "proto/example.pb.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/record_file.h"
+#include "runtime/data/record_match.h"
 #include "runtime/data/record_sidecar.h"
 
 namespace lockstep::data {
@@ -88,16 +89,16 @@ absl::Status ListRecords(FileSystem* fs, const std::vector<std::string>& pattern
   out << absl::StreamFormat("%12s %14s  %s\n", "records", "bytes", "file: features of its first record");
   for (const std::string& path : paths) {
     ASSIGN_OR_RETURN(const auto file, RecordFile::Open(fs, path));
-    ASSIGN_OR_RETURN(const absl::string_view first, file->Record(0));
+    ASSIGN_OR_RETURN(const RecordView first, file->Record(0));
     const Compression compression = file->stored().compression;
     const std::string packed =
         compression == Compression::kNone
             ? ""
             : absl::StrCat(" (", NameOf(compression), ", ", file->stored().size_bytes, " bytes stored)");
-    out << absl::StreamFormat("%12d %14u  %s%s: %s\n", file->records(), file->bytes().size(), path, packed,
+    out << absl::StreamFormat("%12d %14u  %s%s: %s\n", file->records(), file->size_bytes(), path, packed,
                               FeaturesOf(first));
     records += file->records();
-    bytes += file->bytes().size();
+    bytes += file->size_bytes();
   }
   if (paths.size() > 1) out << absl::StreamFormat("%12d %14u  in %u files\n", records, bytes, paths.size());
   return absl::OkStatus();
@@ -153,24 +154,30 @@ absl::Status PrintRecord(const google::protobuf::Message& message, const std::st
 
 }  // namespace
 
-absl::Status CatRecords(FileSystem* fs, const std::vector<std::string>& patterns, CatFormat format,
-                        int64_t first, int64_t limit, std::ostream& out) {
+absl::Status CatRecords(FileSystem* fs, const std::vector<std::string>& patterns, const CatOptions& options,
+                        std::ostream& out) {
+  ASSIGN_OR_RETURN(const RecordMatch match, RecordMatch::Parse(options.where));
   ASSIGN_OR_RETURN(const std::vector<std::string> paths, ListRecordFiles(fs, patterns));
   ASSIGN_OR_RETURN(const auto dataset, Dataset::Open(fs, paths));
-  const int64_t size = dataset->size(), begin = std::clamp<int64_t>(first, 0, size);
-  const int64_t end = limit < 0 ? size : begin + std::min(limit, size - begin);
-  for (int64_t id = begin; id < end; ++id) {
-    ASSIGN_OR_RETURN(const absl::string_view record, dataset->Record(id));
+  const int64_t size = dataset->size(), begin = std::clamp<int64_t>(options.first, 0, size);
+  // Without conditions it is known where the last one stands, and nothing is read behind it.
+  const int64_t end =
+      options.limit < 0 || !options.where.empty() ? size : begin + std::min(options.limit, size - begin);
+  DatasetPass pass(dataset.get(), begin, end);
+  int64_t printed = 0;
+  for (int64_t id = begin; id < end && (options.limit < 0 || printed < options.limit); ++id) {
+    ASSIGN_OR_RETURN(const RecordView record, pass.Record(id));
     const std::string place = dataset->Describe(id);
     records::SequenceExample sequence;
-    if (ParseRecord(record, &sequence) && sequence.has_feature_lists()) {
-      RETURN_IF_ERROR(PrintRecord(sequence, place, format, out));
-      continue;
-    }
     records::Example example;
-    if (!ParseRecord(record, &example))
+    const bool is_sequence = ParseRecord(record, &sequence) && sequence.has_feature_lists();
+    if (!is_sequence && !ParseRecord(record, &example))
       return DataError(absl::StrCat(place, " is not a tf.train.Example or SequenceExample"));
-    RETURN_IF_ERROR(PrintRecord(example, place, format, out));
+    if (!match.Matches(is_sequence ? sequence.context() : example.features())) continue;
+    ++printed;
+    const google::protobuf::Message& message =
+        is_sequence ? static_cast<const google::protobuf::Message&>(sequence) : example;
+    RETURN_IF_ERROR(PrintRecord(message, place, options.format, out));
   }
   return absl::OkStatus();
 }

@@ -38,10 +38,16 @@ enum class CatFormat : uint8_t {
   kText,  // as protobuf text
   kJson,  // a JSON object a line (proto3's mapping: bytes as base64, int64 as strings)
 };
+struct CatOptions {
+  CatFormat format = CatFormat::kText;
+  int64_t first = 0;   // of all files as one list
+  int64_t limit = -1;  // that are printed; < 0: all
+  std::vector<std::string> where =
+      {};  // conditions that a record must fulfil (record_match.h), of a SequenceExample its context
+};
 // Examples, or SequenceExamples where they have feature lists.
-// Records first .. first + limit - 1 of all files as one list; limit < 0: all from `first` on.
-absl::Status CatRecords(FileSystem* fs, const std::vector<std::string>& patterns, CatFormat format,
-                        int64_t first, int64_t limit, std::ostream& out);
+absl::Status CatRecords(FileSystem* fs, const std::vector<std::string>& patterns, const CatOptions& options,
+                        std::ostream& out);
 
 struct StatOptions {
   bool json = false;      // to `out` as the file is

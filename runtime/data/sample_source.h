@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,12 @@ class SampleSource {
 
   // A hint that `sample` will be decoded soon: its bytes are brought nearer. Never fails; may do nothing.
   virtual void Prefetch(int64_t /*sample*/) const {}
+
+  // Says that these samples will be decoded, in this order and before what is announced later, so that their bytes can be
+  // read ahead. They are kept until what is returned goes. Null where nothing needs to be read: then nobody need announce.
+  virtual std::shared_ptr<const void> Announce(absl::Span<const int64_t> /*samples*/) const {
+    return nullptr;
+  }
 
   // Identifies the data (hex): equal where every sample is, whatever folder the files lie in.
   virtual const std::string& fingerprint() const = 0;

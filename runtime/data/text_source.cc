@@ -94,16 +94,24 @@ absl::StatusOr<std::shared_ptr<const SampleSource>> MakeWindows(Text text, Windo
 absl::StatusOr<std::shared_ptr<const SampleSource>> MakeTextSource(std::shared_ptr<const Dataset> dataset,
                                                                    const std::string& feature,
                                                                    WindowOptions options) {
+  struct Held {
+    std::shared_ptr<const Dataset> dataset;
+    std::vector<RecordView> records;
+  };
+  auto held = std::make_shared<Held>();
   Text text;
+  DatasetPass pass(dataset.get(), 0, dataset->size());
   for (int64_t id = 0; id < dataset->size(); ++id) {
-    ASSIGN_OR_RETURN(const absl::string_view record, dataset->Record(id));
+    ASSIGN_OR_RETURN(RecordView record, pass.Record(id));
     const auto piece = BytesFeature(record, feature);
     if (!piece.ok()) return Annotate(piece.status(), dataset->Describe(id));
     text.pieces.push_back(*piece);
     text.names.push_back(dataset->Describe(id));
+    held->records.push_back(std::move(record));
   }
   text.fingerprint = dataset->fingerprint();
-  text.owner = std::move(dataset);
+  held->dataset = std::move(dataset);
+  text.owner = std::move(held);
   return MakeWindows(std::move(text), options);
 }
 

@@ -19,11 +19,12 @@ constexpr int kMostThreads = 16;
 class RecordReader {
  public:
   RecordReader(const Dataset& dataset, const TokenOptions& options, int64_t vocabulary)
-      : dataset_(dataset), options_(options), vocabulary_(vocabulary) {}
+      : dataset_(dataset), pass_(&dataset, 0, dataset.size()), options_(options), vocabulary_(vocabulary) {}
 
+  // `id` never falls from one call to the next.
   absl::Status Read(int64_t id, std::vector<int32_t>* ids) {
     ids->clear();
-    ASSIGN_OR_RETURN(const absl::string_view record, dataset_.Record(id));
+    ASSIGN_OR_RETURN(const RecordView record, pass_.Record(id));
     const absl::Status status = ReadRecord(record, ids);
     return status.ok() ? status : Annotate(status, dataset_.Describe(id));
   }
@@ -80,6 +81,7 @@ class RecordReader {
   }
 
   const Dataset& dataset_;
+  DatasetPass pass_;
   const TokenOptions& options_;
   const int64_t vocabulary_;
   Tokenizer::Cache cache_;

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "runtime/core/hash.h"
+#include "runtime/data/remote/url.h"
 #include "runtime/train/config.h"
 
 namespace lockstep::train {
@@ -116,6 +117,13 @@ void FillModel(const DataConfig& data, ModelConfig* model) {
   }
 }
 
+// Over MPI ranks do not see each other's progress, so every wait for a rank that works must end within this.
+void FillDeadline(CommConfig* comm) {
+  constexpr double kMpiSeconds = 60;
+  const bool over_mpi = comm->backend() == "mpi" || comm->between() == "mpi";
+  if (over_mpi && !comm->has_deadline_seconds()) comm->set_deadline_seconds(kMpiSeconds);
+}
+
 // What is the same with and without being said: one recipe, one text.
 void DropIdleOrder(RunConfig* config) {
   DataConfig* data = config->mutable_data();
@@ -169,7 +177,7 @@ RunConfig ResolveConfig(RunConfig config) {
   if (config.schedule().kind_case() == ScheduleConfig::KIND_NOT_SET)
     config.mutable_schedule()->mutable_constant();
   config.mutable_numerics();
-  config.mutable_execution()->mutable_comm();
+  FillDeadline(config.mutable_execution()->mutable_comm());
   config.mutable_execution()->mutable_checkpoint();
   config.mutable_execution()->mutable_integrity();
   if (config.data().has_text() && !config.data().text().has_stride()) {
@@ -217,12 +225,15 @@ int64_t HorizonSteps(const RunConfig& config, int64_t epoch) {
 
 absl::StatusOr<std::string> LocateConfigPath(const std::string& path, const std::string& config_path,
                                              FileSystem* fs) {
-  const absl::Status here = Glob(fs, path).status();
+  if (data::IsRemote(path)) return path;
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, data::ExpandBraces(path));
+  const absl::Status here = Glob(fs, names.front()).status();
   if (here.ok()) return path;
   if (absl::IsInvalidArgument(here)) return ConfigError(here.message());
   if (path.empty() || path[0] == '/') return DataError(absl::StrCat("no file matches '", path, "'"));
   const std::string beside = JoinPath(ParentFolder(config_path), path);
-  if (Glob(fs, beside).ok()) return beside;
+  ASSIGN_OR_RETURN(const std::vector<std::string> names_beside, data::ExpandBraces(beside));
+  if (Glob(fs, names_beside.front()).ok()) return beside;
   return DataError(absl::StrCat("no file matches '", path, "' (from the working directory), nor '", beside,
                                 "' (from the configuration's folder)"));
 }

@@ -299,7 +299,15 @@ absl::Status CheckExecution(const ExecutionConfig& execution) {
   RETURN_IF_ERROR(FromTo("execution.threads", execution.threads(), 0, 4096));
   RETURN_IF_ERROR(AtLeast("execution.log_every_steps", execution.log_every_steps(), 0));
   RETURN_IF_ERROR(FromTo("execution.read_ahead_steps", execution.read_ahead_steps(), 1, 4096));
+  const ReadConfig& read = execution.read();
+  RETURN_IF_ERROR(FromTo("execution.read.ahead_mib", read.ahead_mib(), 1, 1 << 20));
+  if (read.has_decompressed_mib())
+    RETURN_IF_ERROR(FromTo("execution.read.decompressed_mib", read.decompressed_mib(), 1, 1 << 24));
+  RETURN_IF_ERROR(FromTo("execution.read.cache_mib", read.cache_mib(), 1, int64_t{1} << 30));
+  RETURN_IF_ERROR(FromTo("execution.read.deadline_seconds", read.deadline_seconds(), 1, 86400));
+  RETURN_IF_ERROR(FromTo("execution.read.connections", read.connections(), 1, 1024));
   RETURN_IF_ERROR(Above("execution.comm.deadline_seconds", execution.comm().deadline_seconds(), 0));
+  RETURN_IF_ERROR(Above("execution.comm.connect_seconds", execution.comm().connect_seconds(), 0));
   RETURN_IF_ERROR(FromTo("execution.comm.bucket_kib", execution.comm().bucket_kib(), 1, 1 << 21));
   RETURN_IF_ERROR(AtLeast("execution.integrity.every_steps", execution.integrity().every_steps(), 0));
   RETURN_IF_ERROR(AtLeast("execution.integrity.max_heals", execution.integrity().max_heals(), 0));

@@ -9,6 +9,7 @@
 #include "runtime/data/columns/column_source.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/order.h"
+#include "runtime/data/remote/remote_file_system.h"
 #include "runtime/data/sources.h"
 #include "runtime/train/config.h"
 #include "runtime/train/feed_columns.h"
@@ -88,6 +89,29 @@ std::optional<data::Compression> WantedCompression(const DataConfig& data) {
   return std::nullopt;
 }
 
+data::DatasetOptions OptionsOf(const RunConfig& config) {
+  const ReadConfig& read = config.execution().read();
+  data::DatasetOptions options;
+  options.compression = WantedCompression(config.data());
+  options.filter = FilterOf(config.data());
+  options.unpacked_limit_bytes = static_cast<uint64_t>(read.decompressed_mib()) << 20;
+  options.read = read.mode() == ReadConfig::MAPPED ? data::ReadMode::kMapped
+                 : read.mode() == ReadConfig::READ ? data::ReadMode::kRead
+                                                   : data::ReadMode::kAuto;
+  options.ahead.budget_bytes = static_cast<uint64_t>(read.ahead_mib()) << 20;
+  options.ahead.threads = read.connections();
+  return options;
+}
+
+data::RemoteOptions RemoteOf(const RunConfig& config) {
+  const ReadConfig& read = config.execution().read();
+  data::RemoteOptions options;
+  options.cache_folder = read.cache();
+  options.cache_bytes = static_cast<uint64_t>(read.cache_mib()) << 20;
+  options.retry.deadline = absl::Seconds(read.deadline_seconds());
+  return options;
+}
+
 }  // namespace
 
 SourceOr Feed::OpenSource(const RunConfig& config, const std::string& pattern, bool augment,
@@ -96,9 +120,7 @@ SourceOr Feed::OpenSource(const RunConfig& config, const std::string& pattern, b
   if (data.has_synthetic()) return MakeSynthetic(data.synthetic(), config.seed());
   auto located = LocateConfigPath(pattern, config_path, fs);
   if (!located.ok()) return DataError(located.status().message());
-  ASSIGN_OR_RETURN(auto dataset,
-                   data::Dataset::Open(fs, {*located},
-                                       {.compression = WantedCompression(data), .filter = FilterOf(data)}));
+  ASSIGN_OR_RETURN(auto dataset, data::Dataset::Open(fs, {*located}, OptionsOf(config)));
   for (data::FileFacts& file : dataset->Facts()) facts_.files.push_back({std::move(file), !augment});
   if (data.has_text()) {
     return OpenText(data.text(), std::move(dataset), config_path, fs);
@@ -151,7 +173,9 @@ void DescribeInputs(const DataConfig& config, const std::vector<data::InputSpec>
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Feed>> Feed::Open(const RunConfig& config, const std::string& config_path,
-                                                 FileSystem* fs) {
+                                                 FileSystem* local) {
+  data::RemoteFileSystem remote(local, RemoteOf(config));
+  FileSystem* fs = &remote;
   auto feed = std::unique_ptr<Feed>(new Feed());
   const DataConfig& data = config.data();
   std::vector<int64_t> samples;  // of each part of a mixture
@@ -207,6 +231,7 @@ absl::Status Feed::Start(const FeedOptions& options, const std::vector<std::stri
   eval_batches_.resize(options.threads);
   if (prefetcher_ == nullptr) {
     data::PrefetcherOptions prefetcher;
+    prefetcher.threads = std::max(1, options.threads);
     prefetcher.depth_steps = std::max(1, options.read_ahead_steps);
     prefetcher_ = std::make_unique<data::Prefetcher>(batcher_, prefetcher);
   }
@@ -217,6 +242,7 @@ absl::Status Feed::Start(const FeedOptions& options, const std::vector<std::stri
 void Feed::Pause() { leases_.clear(); }
 
 absl::Status Feed::Fetch(int64_t step, int lane, int micro, int thread, LaneBatch* out) {
+  const Busy::Scope waiting(busy_);
   leases_[thread] = data::BatchLease();  // back to the prefetcher before the next one is taken
   ASSIGN_OR_RETURN(leases_[thread], prefetcher_->Take(step, lane, micro));
   Note(leases_[thread]->damaged(), &damage_);
@@ -255,6 +281,7 @@ std::string Feed::DescribeRecords(const WorkMark& mark) const {
 }
 
 absl::Status Feed::FetchEval(int64_t chunk, int thread, LaneBatch* out) {
+  const Busy::Scope reading(busy_);
   data::Batch& batch = eval_batches_[thread];
   if (batch.micro_batch() == 0) batch = eval_batcher_->MakeBatch(eval_plan_);
   RETURN_IF_ERROR(eval_batcher_->FillEval(eval_plan_, chunk, &batch));

@@ -40,6 +40,9 @@ class MarkedSource final : public data::SampleSource {
     source_->MixBatch(positions, weights, inputs);
   }
   void Prefetch(int64_t sample) const override { source_->Prefetch(sample); }
+  std::shared_ptr<const void> Announce(absl::Span<const int64_t> samples) const override {
+    return source_->Announce(samples);
+  }
   const std::string& fingerprint() const override { return source_->fingerprint(); }
   std::string Describe(int64_t sample) const override { return source_->Describe(sample); }
   double BytesPerTarget(int64_t samples) const override { return source_->BytesPerTarget(samples); }

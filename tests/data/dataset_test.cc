@@ -71,5 +71,57 @@ TEST_F(DatasetTest, FingerprintSeesNamesOrderAndEveryPayload) {
   EXPECT_NE(FingerprintOf({"d/a*.tfrecord"}), before);
 }
 
+// Files that are read give what files that are mapped give, and the same errors.
+TEST_F(DatasetTest, ReadingIsTheSameAsMapping) {
+  std::vector<std::string> payloads;
+  for (int i = 0; i < 500; ++i)
+    payloads.push_back(std::string(static_cast<size_t>(i * 13 % 200), 'x') + std::to_string(i));
+  Put(&fs_, "d/c-1.tfrecord", FileOf(payloads));
+  std::string damaged = FileOf({"first", "second"});
+  damaged[16 + 5 + 12] ^= 1;
+  Put(&fs_, "d/c-2.tfrecord", damaged);
+  const auto mapped = *Dataset::Open(&fs_, {"d/c-*.tfrecord"}, {.read = ReadMode::kMapped});
+  const auto read = *Dataset::Open(&fs_, {"d/c-*.tfrecord"}, {.read = ReadMode::kRead});
+  EXPECT_FALSE(mapped->reads());
+  EXPECT_EQ(mapped->Announce({1, 2}), nullptr);
+  ASSERT_TRUE(read->reads());
+  EXPECT_EQ(read->fingerprint(), mapped->fingerprint());
+  std::vector<int64_t> ids;
+  for (int64_t i = 0; i < 502; ++i) ids.push_back(i * 7 % 502);
+  const auto ticket = read->Announce(ids);
+  ASSERT_NE(ticket, nullptr);
+  for (const int64_t id : ids) {
+    const auto want = mapped->Record(id), got = read->Record(id);
+    ASSERT_EQ(got.status(), want.status()) << id;
+    if (want.ok()) {
+      EXPECT_EQ(*got, want->bytes()) << id;
+    }
+  }
+  EXPECT_FALSE(read->Record(501).ok());
+  EXPECT_EQ(read->read_ahead()->counts().direct_reads, 0);
+  EXPECT_LE(read->read_ahead()->counts().reads, 2);  // neighbours together, a read a file
+}
+
+TEST_F(DatasetTest, APassReadsEveryRecordOnce) {
+  std::vector<std::string> payloads;
+  for (int i = 0; i < 5000; ++i) payloads.push_back(std::to_string(i));
+  Put(&fs_, "d/c.tfrecord", FileOf(payloads));
+  const auto read = *Dataset::Open(&fs_, {"d/c.tfrecord"}, {.read = ReadMode::kRead});
+  DatasetPass pass(read.get(), 100, 4990);
+  for (int64_t id = 100; id < 4990; ++id) {
+    const auto record = pass.Record(id);
+    ASSERT_TRUE(record.ok());
+    ASSERT_EQ(*record, payloads[static_cast<size_t>(id)]);
+  }
+  EXPECT_EQ(read->read_ahead()->counts().direct_reads, 0);
+}
+
+TEST_F(DatasetTest, NumbersInBraces) {
+  const auto dataset = Dataset::Open(&fs_, {"d/a-{1..2}.tfrecord"});
+  ASSERT_TRUE(dataset.ok()) << dataset.status();
+  EXPECT_EQ((*dataset)->size(), 3);
+  EXPECT_THAT(Dataset::Open(&fs_, {"d/a-{1..3}.tfrecord"}).status().message(), HasSubstr("d/a-3.tfrecord"));
+}
+
 }  // namespace
 }  // namespace lockstep::data

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstring>
+#include <map>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -32,7 +33,27 @@ class CountingSource final : public SampleSource {
     return absl::OkStatus();
   }
 
+  std::shared_ptr<const void> Announce(absl::Span<const int64_t> samples) const override {
+    if (!announces) return nullptr;
+    std::lock_guard lock(mutex);
+    for (const int64_t sample : samples) ++held[sample];
+    return std::shared_ptr<const void>(
+        this, [this, ids = std::vector<int64_t>(samples.begin(), samples.end())](const void*) {
+          std::lock_guard lock(mutex);
+          for (const int64_t id : ids) --held[id];
+        });
+  }
+  int64_t Held() const {
+    std::lock_guard lock(mutex);
+    int64_t count = 0;
+    for (const auto& [id, uses] : held) count += uses;
+    return count;
+  }
+
   mutable std::atomic<int64_t> decoded = 0;
+  bool announces = false;
+  mutable std::mutex mutex;
+  mutable std::map<int64_t, int64_t> held;  // announced and not given up
   int64_t bad_sample = -1;
   bool slow = false;
 
@@ -223,6 +244,25 @@ TEST(SyntheticTest, ImpossibleInputsAreConfigErrors) {
   EXPECT_EQ(TroubleOf(MakeSyntheticSource(1, 0, {}).status()), Trouble::kConfig);
   EXPECT_EQ(TroubleOf(MakeSyntheticSource(1, 1, {{.spec = {"l", {DType::kI64, {}}}}}).status()),
             Trouble::kConfig);
+}
+
+// What is announced is given up once it is decoded, taken, passed over or no longer wanted.
+TEST_F(PrefetcherTest, AnnouncesAheadAndGivesUp) {
+  source_->announces = true;
+  {
+    Prefetcher prefetcher(MakeBatcher(), {.threads = 2, .depth_steps = 2, .announce_steps = 8});
+    prefetcher.Start(0, 0, 4);
+    for (int64_t step = 0; step < 40; ++step) {
+      for (int lane = 0; lane < 4; ++lane) {
+        for (int micro : {0, 1}) ExpectRight(prefetcher, step, lane, micro);
+      }
+      ASSERT_LE(source_->Held(), 8 * 16);
+    }
+    prefetcher.Start(100, 0, 1);  // other lanes: what was announced for those is given up
+    for (int micro : {0, 1}) ExpectRight(prefetcher, 100, 0, micro);
+    ExpectRight(prefetcher, 107, 0, 0);  // steps passed over
+  }
+  EXPECT_EQ(source_->Held(), 0);
 }
 
 }  // namespace

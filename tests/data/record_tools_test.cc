@@ -82,14 +82,14 @@ TEST_F(RecordToolsTest, StatShowsRanges) {
 }
 
 TEST_F(RecordToolsTest, CatLimitsAndSkips) {
-  ASSERT_TRUE(CatRecords(&fs_, {"f"}, CatFormat::kText, 1, 2, out_).ok());
+  ASSERT_TRUE(CatRecords(&fs_, {"f"}, {.first = 1, .limit = 2}, out_).ok());
   EXPECT_THAT(out_.str(),
               AllOf(HasSubstr("# f, record 1"), HasSubstr("# f, record 2"), Not(HasSubstr("record 3"))));
-  EXPECT_TRUE(CatRecords(&fs_, {"f"}, CatFormat::kText, 100, -1, out_).ok());
+  EXPECT_TRUE(CatRecords(&fs_, {"f"}, {.first = 100}, out_).ok());
 }
 
 TEST_F(RecordToolsTest, CatAsJson) {
-  ASSERT_TRUE(CatRecords(&fs_, {"f"}, CatFormat::kJson, 4, 1, out_).ok());
+  ASSERT_TRUE(CatRecords(&fs_, {"f"}, {.format = CatFormat::kJson, .first = 4, .limit = 1}, out_).ok());
   EXPECT_THAT(out_.str(), HasSubstr(R"("label":{"int64List":{"value":["4"]}})"));
 }
 
@@ -97,7 +97,7 @@ TEST_F(RecordToolsTest, OtherPayloadsAreNoCrash) {
   Put(&fs_, "f", FileOf({"\xff\xff no example", ""}));
   EXPECT_TRUE(ListRecords(&fs_, {"f"}, out_).ok());
   EXPECT_TRUE(StatRecords(&fs_, {"f"}, {}, out_).ok());
-  EXPECT_EQ(ExitCodeOf(CatRecords(&fs_, {"f"}, CatFormat::kText, 0, -1, out_)), 3);
+  EXPECT_EQ(ExitCodeOf(CatRecords(&fs_, {"f"}, {}, out_)), 3);
   EXPECT_EQ(ExitCodeOf(BenchRecords(&fs_, {"f"}, {.parse = true}, out_)), 3);
 }
 

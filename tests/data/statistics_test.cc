@@ -77,7 +77,7 @@ TEST_F(StatisticsTest, StepsOfSequences) {
   ASSERT_TRUE(StatRecords(&fs_, {"folder/f"}, {}, out).ok());
   EXPECT_THAT(out.str(), HasSubstr("feature list"));
   out.str("");
-  ASSERT_TRUE(CatRecords(&fs_, {"folder/f"}, CatFormat::kJson, 0, -1, out).ok());
+  ASSERT_TRUE(CatRecords(&fs_, {"folder/f"}, {.format = CatFormat::kJson}, out).ok());
   EXPECT_THAT(out.str(), HasSubstr(R"("featureList":{"words")"));
 }
 

@@ -53,6 +53,7 @@ TEST(World, SizeThreadsTransportLauncherAndTuningChangeNothing) {
       {"four-small-buckets", 4, {"execution.comm.bucket_kib=1", "execution.read_ahead_steps=1"}},
       {"five-one-bucket", 5, {"execution.comm.bucket_kib=4096", "execution.threads=2"}},
       {"seven-read-ahead", 7, {"execution.read_ahead_steps=9"}},
+      {"two-reading", 2, {"execution.read.mode=READ", "execution.read.ahead_mib=1"}},
       {"eight-tcp", 8, {"execution.comm.backend=tcp"}},
       {"launched-three", 3, {}, StartWith::kLaunch},
       {"launched-four-tcp", 4, {"execution.comm.backend=tcp"}, StartWith::kLaunch},

@@ -33,9 +33,12 @@ class ColumnSource final : public SampleSource {
   const std::string& fingerprint() const override { return fingerprint_; }
   std::string Describe(int64_t sample) const override { return dataset_->Describe(sample); }
   void Prefetch(int64_t sample) const override { dataset_->Prefetch(sample); }
+  std::shared_ptr<const void> Announce(absl::Span<const int64_t> samples) const override {
+    return dataset_->Announce(samples);
+  }
 
   absl::Status Decode(int64_t sample, absl::Span<std::byte* const> outputs) const override {
-    ASSIGN_OR_RETURN(const absl::string_view record, dataset_->Record(sample));
+    ASSIGN_OR_RETURN(const RecordView record, dataset_->Record(sample));
     const absl::Status decoded = DecodeRecord(record, outputs);
     RETURN_IF_ERROR(dataset_->CheckWhole(sample));
     return decoded.ok() ? decoded : Annotate(decoded, dataset_->Place(sample));

@@ -238,8 +238,9 @@ absl::StatusOr<Statistics> ComputeStatistics(const Dataset& dataset) {
   s.files = FactsOf(dataset);
   Collectors features, lists;
   s.min_record_bytes = std::numeric_limits<int64_t>::max();
+  DatasetPass pass(&dataset, 0, dataset.size());
   for (int64_t id = 0; id < dataset.size(); ++id) {
-    ASSIGN_OR_RETURN(const absl::string_view record, dataset.Record(id));
+    ASSIGN_OR_RETURN(const RecordView record, pass.Record(id));
     s.min_record_bytes = std::min(s.min_record_bytes, static_cast<int64_t>(record.size()));
     s.max_record_bytes = std::max(s.max_record_bytes, static_cast<int64_t>(record.size()));
     const bool sequence = CheckSequenceExample(record);

@@ -35,6 +35,9 @@ class ImageSource final : public SampleSource {
   const std::string& fingerprint() const override { return dataset_->fingerprint(); }
   std::string Describe(int64_t sample) const override { return dataset_->Describe(sample); }
   void Prefetch(int64_t sample) const override { dataset_->Prefetch(sample); }
+  std::shared_ptr<const void> Announce(absl::Span<const int64_t> samples) const override {
+    return dataset_->Announce(samples);
+  }
 
   absl::Status Decode(int64_t sample, absl::Span<std::byte* const> outputs) const override {
     return DecodeAt(sample, sample, outputs);
@@ -42,7 +45,7 @@ class ImageSource final : public SampleSource {
 
   absl::Status DecodeAt(int64_t sample, int64_t position,
                         absl::Span<std::byte* const> outputs) const override {
-    ASSIGN_OR_RETURN(const absl::string_view record, dataset_->Record(sample));
+    ASSIGN_OR_RETURN(const RecordView record, dataset_->Record(sample));
     const absl::Status decoded = DecodeRecord(record, position, outputs);
     if (decoded.ok() && mixer_) {
       *reinterpret_cast<int64_t*>(outputs[2]) = *reinterpret_cast<const int64_t*>(outputs[1]);

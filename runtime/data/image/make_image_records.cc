@@ -1,30 +1,27 @@
 #include "runtime/data/image/make_image_records.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/str_format.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/types/span.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "proto/example.pb.h"
-#include "runtime/core/clock.h"
 #include "runtime/data/image/image_decoder.h"
+#include "runtime/data/make_streamed.h"
 #include "runtime/data/order.h"
-#include "runtime/data/record_shards.h"
-#include "runtime/data/record_writer.h"
 
 namespace lockstep::data {
 namespace {
 
-constexpr double kProgressSeconds = 5;
-
 struct Picture {
   std::string name;  // folder/file
   int64_t label = 0;
+  uint64_t size_bytes = 0;
 };
 
 struct Listing {
@@ -63,7 +60,7 @@ absl::StatusOr<Listing> ListClasses(FileSystem* fs, const std::string& root) {
         continue;
       }
       listing.pictures.push_back(
-          {JoinPath(folder.name, file.name), static_cast<int64_t>(listing.classes.size())});
+          {JoinPath(folder.name, file.name), static_cast<int64_t>(listing.classes.size()), file.size_bytes});
     }
     if (listing.pictures.size() == before) {
       return DataError(absl::StrCat(JoinPath(root, folder.name),
@@ -106,80 +103,14 @@ absl::StatusOr<std::string> RecordOf(FileSystem* fs, const std::string& root, co
   return bytes;
 }
 
-class Progress {
- public:
-  Progress(int64_t total, std::ostream* out) : total_(total), out_(out) {}
-  void Done() {
-    ++done_;
-    const double now = MonotonicSeconds();
-    if (now - told_ < kProgressSeconds) return;
-    told_ = now;
-    *out_ << absl::StreamFormat("%d of %d pictures, %.0f a second\n", done_, total_,
-                                static_cast<double>(done_) / (now - start_))
-          << std::flush;
-  }
-
- private:
-  const int64_t total_;
-  std::ostream* const out_;
-  const double start_ = MonotonicSeconds();
-  double told_ = start_;
-  int64_t done_ = 0;
-};
-
-struct Job {
-  FileSystem* fs;
-  const std::string& root;
-  const Listing& listing;
-  const MakeTarget& target;
-  Progress* progress;
-  std::ostream& out;
-};
-
-absl::StatusOr<std::string> RecordOf(const Job& job, int64_t id) {
-  const Picture& picture = job.listing.pictures[id];
-  return RecordOf(job.fs, job.root, job.listing.classes[picture.label], picture);
-}
-
-// As many files as the target's limits ask for.
-absl::Status WriteLimited(const Job& job, const std::string& prefix, absl::Span<const int64_t> ids) {
-  const MakeTarget& target = job.target;
-  ShardedRecordWriter writer(
-      job.fs, prefix, {target.shard_records, target.shard_bytes, {target.compression, target.write_index}});
-  for (const int64_t id : ids) {
-    ASSIGN_OR_RETURN(const std::string record, RecordOf(job, id));
-    RETURN_IF_ERROR(writer.Write(record));
-    job.progress->Done();
-  }
-  ASSIGN_OR_RETURN(const std::vector<Shard> shards, writer.Close());
-  for (const Shard& shard : shards) {
-    job.out << shard.path << ": " << shard.records << " records, " << shard.bytes << " bytes\n";
-  }
-  return absl::OkStatus();
-}
-
-// `part` is "" or "-train" or "-test"; `ids` are pictures.
-absl::Status WritePart(const Job& job, const std::string& prefix, int shards, absl::Span<const int64_t> ids) {
-  if (job.target.shard_records > 0 || job.target.shard_bytes > 0) return WriteLimited(job, prefix, ids);
-  if (ids.size() < static_cast<size_t>(shards)) {
-    return ConfigError(absl::StrCat(prefix, ": ", ids.size(), " pictures cannot fill ", shards, " files"));
-  }
-  size_t begin = 0;
-  for (int shard = 0; shard < shards; ++shard) {
-    const size_t count = ids.size() / shards + (static_cast<size_t>(shard) < ids.size() % shards ? 1 : 0);
-    const std::string path = ShardName(prefix, shard, shards, job.target.compression);
-    ASSIGN_OR_RETURN(auto writer,
-                     RecordWriter::Create(job.fs, path, {job.target.compression, job.target.write_index}));
-    for (const int64_t id : ids.subspan(begin, count)) {
-      ASSIGN_OR_RETURN(const std::string record, RecordOf(job, id));
-      RETURN_IF_ERROR(writer->Write(record));
-      job.progress->Done();
-    }
-    RETURN_IF_ERROR(writer->Close());
-    job.out << path << ": " << count << " records, " << writer->stored_bytes() << " bytes\n";
-    begin += count;
-  }
-  return absl::OkStatus();
+// Names and sizes of all pictures, and what orders them.
+std::string IdentityOf(const FolderOptions& options, const Listing& listing) {
+  std::string text =
+      absl::StrCat("images\n", options.shuffle.has_value() ? absl::StrCat(*options.shuffle) : "-", " ",
+                   options.test_every, "\n");
+  for (const Picture& picture : listing.pictures)
+    absl::StrAppend(&text, picture.name, "\n", picture.size_bytes, "\n");
+  return text;
 }
 
 }  // namespace
@@ -194,12 +125,20 @@ absl::Status MakeFromFolders(FileSystem* fs, const FolderOptions& options, const
     const bool held_out = options.test_every > 0 && i % options.test_every == 0;
     (held_out ? test : train).push_back(options.shuffle.has_value() ? shuffle(i) : i);
   }
-  RETURN_IF_ERROR(fs->CreateFolders(ParentFolder(target.out)));
-  Progress progress(size, &out);
-  const Job job = {fs, options.input, listing, target, &progress, out};
   const bool held_out = options.test_every > 0;
-  RETURN_IF_ERROR(WritePart(job, absl::StrCat(target.out, held_out ? "-train" : ""), target.shards, train));
-  if (held_out) RETURN_IF_ERROR(WritePart(job, absl::StrCat(target.out, "-test"), 1, test));
+  MakeJob job;
+  job.unit = "pictures";
+  job.parts.push_back({held_out ? "-train" : "", target.shards, std::move(train)});
+  if (held_out) job.parts.push_back({"-test", 1, std::move(test)});
+  job.identity = IdentityOf(options, listing);
+  job.record = [&](int64_t id, const MakeJob::Write& write) -> absl::Status {
+    const Picture& picture = listing.pictures[static_cast<size_t>(id)];
+    ASSIGN_OR_RETURN(
+        const std::string record,
+        RecordOf(fs, options.input, listing.classes[static_cast<size_t>(picture.label)], picture));
+    return write(record);
+  };
+  RETURN_IF_ERROR(MakeStreamed(fs, job, target, out));
   const std::string classes = absl::StrCat(target.out, "-classes.txt");
   RETURN_IF_ERROR(WriteFileAtomically(fs, classes, absl::StrCat(absl::StrJoin(listing.classes, "\n"), "\n")));
   out << classes << ": " << listing.classes.size() << " classes\n";

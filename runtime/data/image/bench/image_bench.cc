@@ -2,6 +2,7 @@
 // plain loop over libjpeg-turbo takes to decode it at the smallest of its fast scales that leaves 224 pixels
 // a side.
 //   image_bench [--benchmark_filter=...]
+//   image_bench --write FOLDER COUNT WIDTH HEIGHT    writes such pictures into FOLDER/0 .. FOLDER/9, for benchmarks of training
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -13,6 +14,8 @@
 
 #include <jpeglib.h>
 
+#include "absl/strings/str_cat.h"
+#include "runtime/core/file_system.h"
 #include "runtime/core/rng.h"
 #include "runtime/data/image/image_transform.h"
 
@@ -22,10 +25,10 @@ namespace {
 constexpr int kSide = 224;
 
 // Smooth shapes under noise. Of 500 x 375 pixels it takes about 110 kB, as the photographs of ImageNet do.
-std::string MakeJpeg(int width, int height) {
+std::string MakeJpeg(int width, int height, uint64_t seed = 1) {
   std::vector<uint8_t> pixels(static_cast<size_t>(width) * height * 3);
   std::vector<float> noise(pixels.size());
-  FillNormal(1, 0, 7, absl::MakeSpan(noise));
+  FillNormal(seed, 0, 7, absl::MakeSpan(noise));
   for (int y = 0; y < height; ++y) {
     for (int x = 0; x < width; ++x) {
       for (int c = 0; c < 3; ++c) {
@@ -147,7 +150,25 @@ BENCHMARK(Train)->Apply(Sizes);
 BENCHMARK(TrainWithJitter)->Apply(Sizes);
 BENCHMARK(Evaluate)->Apply(Sizes);
 
+int Write(const std::string& folder, int count, int width, int height) {
+  FileSystem* fs = RealFileSystem();
+  for (int i = 0; i < count; ++i) {
+    const std::string of_class = absl::StrCat(folder, "/", i % 10);
+    if (!fs->CreateFolders(of_class).ok()) return 1;
+    const auto file = fs->Create(absl::StrCat(of_class, "/", i, ".jpg"));
+    if (!file.ok() || !(*file)->Append(MakeJpeg(width, height, static_cast<uint64_t>(i))).ok()) return 1;
+  }
+  return 0;
+}
+
 }  // namespace
 }  // namespace lockstep::data
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  if (argc == 6 && std::string(argv[1]) == "--write")
+    return lockstep::data::Write(argv[2], std::atoi(argv[3]), std::atoi(argv[4]), std::atoi(argv[5]));
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
