@@ -126,6 +126,7 @@ class Communicator {
   virtual std::string Describe() const = 0;  // for people: "4 ranks over shm on one machine"
   virtual std::vector<std::string> Algorithms() const = 0;  // names that CallOptions::algorithm may hold
 
+  // In place is what each says; otherwise the memory of in and out must not overlap, which is not checked.
   // out = op over ranks of in. In place when in.data == out.data.
   virtual absl::Status AllReduce(ConstBuffer in, Buffer out, ReduceOp op, const CallOptions& o = {}) = 0;
   // Rank r's out (n elements) = op over ranks of elements rn .. rn+n-1 of in (n W elements). In place: out is

@@ -15,6 +15,7 @@
 #include "comm/plan/cost_model.h"
 #include "comm/store.h"
 #include "runtime/core/clock.h"
+#include "runtime/core/fault_points.h"
 
 namespace lockstep::comm {
 
@@ -57,8 +58,17 @@ struct RunContext {
   uint64_t send_sequence = 0;  // of a message between two ranks: how many went from one to the other before
   uint64_t recv_sequence = 0;
   uint64_t record = 0;               // of the flight recorder
+  FaultPoints* faults = nullptr;     // made-up faults of tests happen at the steps of this call; null: none
   Algorithm ran = Algorithm::kAuto;  // set by the engine: what it chose, where it had a choice
 };
+
+// The place `point` of a call. An error that is made up there is one of the way to the peers.
+inline absl::Status ReachFault(const RunContext& context, absl::string_view point) {
+  if (context.faults == nullptr) [[likely]]
+    return absl::OkStatus();
+  const absl::Status fault = context.faults->Reach(point);
+  return fault.ok() ? fault : PeerError(fault.message());
+}
 
 class Engine {
  public:
@@ -93,6 +103,7 @@ struct FrontOptions {
   absl::Duration deadline = absl::Minutes(5);
   uint64_t generation = 0;
   Remake remake;  // for Split; null: refused
+  FaultPoints* faults = nullptr;
   DumpOptions dump;
 };
 std::unique_ptr<Communicator> MakeFront(std::unique_ptr<Engine> engine, const FrontOptions& options);

@@ -225,6 +225,7 @@ absl::StatusOr<std::unique_ptr<Communicator>> MakeCommunicator(Meeting& meeting,
   front.generation = options.generation;
   front.dump = DumpOf(meeting, options);
   front.remake = RemakeOf(meeting, options);
+  front.faults = options.faults;
   if (meeting.size() == 1) return MakeFront(MakeSelfEngine(), front);
   auto engine = MakeEngine(meeting, options);
   if (!engine.ok()) {

@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "comm/communicator.h"
 #include "comm/store.h"
+#include "runtime/core/fault_points.h"
 #include "runtime/core/log.h"
 #include "runtime/core/status.h"
 
@@ -43,6 +44,9 @@ struct CommunicatorOptions {
   std::string dump_folder;
   std::string dump_group;        // tells the files of split communicators apart; set by Split
   std::optional<int> dump_rank;  // the rank in the file's name; unset: the own one. Set by Split
+  // Made-up faults, for tests: ranks meet them at the steps of a collective, `comm.phase` (a barrier of shm)
+  // and `comm.exchange` (messages over tcp). Null: none. Borrowed as `log` is.
+  FaultPoints* faults = nullptr;
   // Fallbacks and dumps are named here; may be null. Borrowed for the communicator's life, and for those that
   // are split from it.
   Logger* log = nullptr;

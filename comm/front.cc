@@ -96,6 +96,7 @@ RunContext Front::NextContext(const Call& call, const CallOptions& o, bool backg
   if (call.from >= 0) sequence = context.recv_sequence = received_[call.from]++;
   context.descriptor = DescriptorOf(call, sequence, size_);
   context.background = background;
+  context.faults = options_.faults;
   context.record = recorder_.Issue(call, context.descriptor, background);
   return context;
 }

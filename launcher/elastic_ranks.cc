@@ -71,7 +71,7 @@ class ElasticRanks {
       }
       return started;
     }
-    return exit_code_.value_or(0);
+    return exit_code_.value_or(CodeWithoutRanks());
   }
 
  private:
@@ -88,6 +88,12 @@ class ElasticRanks {
     return AliveCount() == 0 && start_all_at_ == absl::InfiniteFuture() &&
            (stopping_ || std::all_of(slots_.begin(), slots_.end(),
                                      [](const Slot& s) { return s.start_at == absl::InfiniteFuture(); }));
+  }
+
+  // Nobody was there to end as the signal asked.
+  int CodeWithoutRanks() const {
+    if (forwarded_ == 0) return 0;
+    return forwarded_ == SIGUSR1 ? kPeerFailed : 128 + forwarded_;
   }
 
   absl::Status StartAll() {

@@ -1,4 +1,5 @@
 #include <signal.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -15,10 +16,12 @@
 #include "launcher/rank.h"
 #include "launcher/stop_signal.h"
 #include "launcher/supervisor_line.h"
+#include "runtime/core/fault_file_system.h"
 #include "runtime/core/fault_points.h"
 #include "runtime/core/log.h"
 #include "runtime/nn/models/builtin.h"
 #include "runtime/train/config.h"
+#include "runtime/train/run_folder.h"
 #include "runtime/train/terminal.h"
 #include "runtime/train/trainer.h"
 
@@ -104,7 +107,13 @@ absl::Status Train(const TrainFlags& flags, const comm::World& world, CommandCon
   ASSIGN_OR_RETURN(std::vector<Fault> injected, FaultsFromEnvironment(*log));
   FaultPoints faults(std::move(injected));
   faults.SetRank(world.rank);
+  faults.OnFault([&](const Fault& fault) {
+    log->Warning(absl::StrCat("injected fault now: ", FaultText(fault), " in process ", getpid()));
+  });
   options.faults = &faults;
+  const std::unique_ptr<FileSystem> faulty_files =
+      MakeFaultFileSystem(RealFileSystem(), train::RunPaths(flags.out).checkpoints(), &faults);
+  if (faults.armed()) options.file_system = faulty_files.get();
   signal(SIGPIPE, SIG_IGN);  // a closed pipe behind standard output must not end hours of training
   signal(SIGXFSZ, SIG_IGN);  // nor a limit on file sizes, which is met like a full disk
   options.stop_signal = InstallStopSignals();

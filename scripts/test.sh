@@ -8,7 +8,7 @@
 #   scripts/test.sh ... -- ARGS     hands ARGS to ctest: scripts/test.sh -- -R checkpoint
 source "$(dirname "$0")/lib/setup.sh"
 
-parts=(tests format asan tsan fuzz faults readers)
+parts=(tests format asan tsan fuzz faults chaos readers)
 describe() {
   case "$1" in
     tests) echo "build with warnings as errors (build/dev) and run all but the long tests" ;;
@@ -17,6 +17,7 @@ describe() {
     tsan) echo "the tests under ThreadSanitizer (build/tsan)" ;;
     fuzz) echo "every fuzz target for LOCKSTEP_FUZZ_SECONDS each (default 60): libFuzzer, sanitizers" ;;
     faults) echo "long tests: schedules of kills, conformance at every world size" ;;
+    chaos) echo "400 runs under random faults, each to the calm run's bits (scripts/chaos.sh)" ;;
     readers) echo "files of ours read by stock TensorFlow, TensorBoard and safetensors (from PyPI)" ;;
   esac
 }
@@ -60,12 +61,12 @@ run_ctest() {
 
 part_tests() {
   build_preset dev -DLOCKSTEP_BENCHMARKS=OFF
-  run_ctest dev -LE '^long$'
+  run_ctest dev -LE '^(long|chaos)$'
 }
 part_format() { scripts/format.sh --check; }
 part_asan() {
   build_preset asan -DLOCKSTEP_BENCHMARKS=OFF
-  run_ctest asan -LE '^(long|install)$'
+  run_ctest asan -LE '^(long|chaos|install)$'
 }
 part_tsan() {
   build_preset tsan -DLOCKSTEP_BENCHMARKS=OFF
@@ -73,7 +74,7 @@ part_tsan() {
   local fixed=()
   ! setarch -R true 2>/dev/null || fixed=(setarch -R)
   "${fixed[@]}" ctest --test-dir build/tsan --output-on-failure --no-tests=error -j "$(cores)" \
-    -LE '^(long|install)$' "${ctest_args[@]}"
+    -LE '^(long|chaos|install)$' "${ctest_args[@]}"
 }
 part_fuzz() {
   local preset=fuzz
@@ -88,6 +89,10 @@ part_fuzz() {
 part_faults() {
   build_preset dev -DLOCKSTEP_BENCHMARKS=OFF
   run_ctest dev -L '^long$'
+}
+part_chaos() {
+  build_preset dev -DLOCKSTEP_BENCHMARKS=OFF
+  run_ctest dev -L '^chaos$'
 }
 part_readers() {
   install_packages python3-venv

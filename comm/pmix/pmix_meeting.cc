@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <cstring>
 #include <mutex>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -44,6 +45,30 @@ void OnGet(pmix_status_t status, pmix_value_t* value, void* holder) {
 bool Await(Answer& answer, Deadline deadline) {
   std::unique_lock<std::mutex> lock(answer.mutex);
   return answer.came.wait_for(lock, absl::ToChronoNanoseconds(deadline.Left()), [&] { return answer.done; });
+}
+
+// PMIx_Init waits for its server without a deadline, and a server whose job has just lost a rank may never
+// answer. So it has a thread, which is left behind where no answer comes; the process then ends.
+absl::StatusOr<pmix_proc_t> Init(Deadline deadline) {
+  struct Beginning {
+    Answer answer;
+    pmix_proc_t self;
+  };
+  auto beginning = std::make_shared<Beginning>();
+  std::thread thread([beginning] {
+    const pmix_status_t status = PMIx_Init(&beginning->self, nullptr, 0);
+    std::lock_guard<std::mutex> lock(beginning->answer.mutex);
+    beginning->answer.done = true;
+    beginning->answer.status = status;
+    beginning->answer.came.notify_all();
+  });
+  if (!Await(beginning->answer, deadline)) {
+    thread.detach();
+    return DeadlineError("the launcher's PMIx server did not answer; has another rank died at its start?");
+  }
+  thread.join();
+  if (beginning->answer.status != PMIX_SUCCESS) return PmixError("init", beginning->answer.status);
+  return beginning->self;
 }
 
 class PmixMeeting : public Meeting {
@@ -129,9 +154,7 @@ class PmixMeeting : public Meeting {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Meeting>> JoinPmixMeeting(int rank, int size, Deadline deadline) {
-  pmix_proc_t self;
-  const pmix_status_t status = PMIx_Init(&self, nullptr, 0);
-  if (status != PMIX_SUCCESS) return PmixError("init", status);
+  ASSIGN_OR_RETURN(const pmix_proc_t self, Init(deadline));
   auto meeting = std::make_unique<PmixMeeting>(self, rank, size);
   if (self.rank != static_cast<pmix_rank_t>(rank)) {
     return absl::UnavailableError(absl::StrCat("PMIx says rank ", self.rank, ", the environment ", rank));

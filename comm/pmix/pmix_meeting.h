@@ -10,7 +10,7 @@
 namespace lockstep::comm {
 
 // Error: Unavailable when there is no libpmix or its server does not answer; the caller then looks for
-// another place.
+// another place. DeadlineError when it, or another rank, does not come in time.
 absl::StatusOr<std::unique_ptr<Meeting>> JoinPmixMeeting(int rank, int size, Deadline deadline);
 
 }  // namespace lockstep::comm

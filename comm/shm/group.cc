@@ -133,6 +133,7 @@ absl::Status ShmGroup::AwaitWord(int peer, const std::atomic<uint32_t>& word, ui
 }
 
 absl::Status ShmGroup::Await(const char* phase, uint32_t behind) {
+  RETURN_IF_ERROR(ReachFault(*context_, "comm.phase"));
   for (int k = 1; k < size_; ++k) {
     const int peer = (rank_ + k) % size_;
     RETURN_IF_ERROR(AwaitWord(peer, control(peer).phase, phase_ - behind, phase));
@@ -151,6 +152,7 @@ bool ShmGroup::AllGreet(int parity, int looks) const {
 }
 
 absl::Status ShmGroup::Begin(const CallDescriptor& descriptor) {
+  RETURN_IF_ERROR(ReachFault(*context_, "comm.phase"));
   ++calls_;
   const int parity = Parity();
   Greeting& mine = mine_->greetings[parity];

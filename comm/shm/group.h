@@ -71,6 +71,8 @@ class ShmGroup {
   }
   void PostEvent();  // wakes peers that wait for a change of this rank's message words
 
+  // A place of the call under way where made-up faults may happen.
+  absl::Status Reach(const char* point) const { return ReachFault(*context_, point); }
   void NoteProgress() { liveness_.Note(); }
   void Interrupt(const absl::Status& reason);
   void ReportFailure(const absl::Status& reason);

@@ -95,6 +95,7 @@ absl::Status ShmEngine::Exchange(absl::Span<const Outgoing> sends, absl::Span<co
       return false;
     };
     RETURN_IF_ERROR(group_.AwaitEvents(awaited, phase, changed));
+    RETURN_IF_ERROR(group_.Reach("comm.exchange"));
   }
   // A send is complete when the receiver has it all: its slots are then free, and the caller knows it
   // arrived.

@@ -69,6 +69,11 @@ void TcpLink::VoidSend() {
   if (out_.moved_bytes <= sizeof(FrameHeader) + out_.header.payload_bytes) out_.trailer.aborted = 1;
 }
 
+void TcpLink::Discard() {
+  constexpr size_t kMostBytes = size_t{1} << 20;
+  recv(fd_.get(), nullptr, kMostBytes, MSG_DONTWAIT | MSG_TRUNC);
+}
+
 absl::Duration TcpLink::Unanswered() const {
   tcp_info info{};
   socklen_t length = sizeof info;

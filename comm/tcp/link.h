@@ -26,6 +26,9 @@ class TcpLink {
   // Puts a frame into the making; the one before must be sent. The payload must stay until sending() is
   // false.
   void StartSend(FrameKind kind, const CallDescriptor& descriptor, const void* payload, size_t size_bytes);
+  // Takes from the system what has come and nobody will read: a connection that is closed over it would be
+  // reset, and what was sent last perhaps lost.
+  void Discard();
   bool sending() const { return sending_; }
   // Puts a pulse before the next frame. Nothing, while a frame or the last pulse is in the making.
   void StartPulse(const Pulse& pulse);

@@ -140,15 +140,22 @@ std::map<int, Fd> TcpListener::TakePeers() {
   return std::exchange(peers_, {});
 }
 
-void TcpListener::Accept(std::vector<Caller>& callers) {
+bool TcpListener::Accept(std::vector<Caller>& callers) {
   while (true) {
     Fd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!fd.valid()) return;
+    if (!fd.valid()) return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
     if (callers.size() >= kSpareSeats + 2 * static_cast<size_t>(size_))
       callers.erase(callers.begin());  // the oldest has had its chance
     TuneSocket(fd.get());
-    callers.push_back({ListenerHandshake(std::move(fd), &self_, size_), Deadline::After(kHandshakeTime)});
+    Caller caller{ListenerHandshake(std::move(fd), &self_, size_), Deadline::After(kHandshakeTime)};
+    if (GoesOn(caller)) callers.push_back(std::move(caller));  // what it said already is read before it waits
   }
+}
+
+bool TcpListener::GoesOn(Caller& caller) {
+  const auto outcome = caller.handshake.Advance();
+  if (outcome == ListenerHandshake::Outcome::kDone) Admit(std::move(caller.handshake));
+  return outcome == ListenerHandshake::Outcome::kGoesOn;
 }
 
 void TcpListener::Admit(ListenerHandshake handshake) {
@@ -162,23 +169,20 @@ void TcpListener::Admit(ListenerHandshake handshake) {
 void TcpListener::Loop() {
   NameThread("lockstep-listen");
   std::vector<Caller> callers;
+  bool room = true;  // for one file more in this process; without it callers wait at the door for a moment
   while (true) {
-    std::vector<pollfd> polled{{stop_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
+    const short wanted = room ? POLLIN : 0;
+    std::vector<pollfd> polled{{stop_.get(), POLLIN, 0}, {listener_.get(), wanted, 0}};
     for (const Caller& caller : callers) polled.push_back({caller.handshake.fd(), POLLIN, 0});
-    poll(polled.data(), polled.size(), callers.empty() ? -1 : 200);
+    poll(polled.data(), polled.size(), callers.empty() && room ? -1 : 200);
     if (polled[0].revents != 0) return;
     std::vector<Caller> remaining;
     for (size_t i = 0; i < callers.size(); ++i) {
-      auto outcome = ListenerHandshake::Outcome::kGoesOn;
-      if (polled[i + 2].revents != 0) outcome = callers[i].handshake.Advance();
-      if (outcome == ListenerHandshake::Outcome::kDone) {
-        Admit(std::move(callers[i].handshake));
-      } else if (outcome == ListenerHandshake::Outcome::kGoesOn && !callers[i].deadline.Passed()) {
-        remaining.push_back(std::move(callers[i]));
-      }
+      const bool goes_on = polled[i + 2].revents == 0 || GoesOn(callers[i]);
+      if (goes_on && !callers[i].deadline.Passed()) remaining.push_back(std::move(callers[i]));
     }
     callers = std::move(remaining);
-    if (polled[1].revents != 0) Accept(callers);
+    if (!room || polled[1].revents != 0) room = Accept(callers);
   }
 }
 

@@ -37,7 +37,9 @@ class TcpListener {
     Deadline deadline;
   };
   void Loop();
-  void Accept(std::vector<Caller>& callers);
+  // False: this process cannot open another file now.
+  bool Accept(std::vector<Caller>& callers);
+  bool GoesOn(Caller& caller);  // false: admitted or turned away
   void Admit(ListenerHandshake handshake);
 
   const HandshakeIdentity self_;

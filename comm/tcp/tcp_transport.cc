@@ -68,6 +68,7 @@ TcpTransport::~TcpTransport() {
     if (link == nullptr || link->sending() || link->closed()) continue;
     link->StartSend(FrameKind::kGoodbye, {}, nullptr, 0);
     link->AdvanceSend().IgnoreError();
+    link->Discard();
   }
 }
 
@@ -92,6 +93,7 @@ absl::Status TcpTransport::Exchange(absl::Span<const Outgoing> sends, absl::Span
     const absl::Status status = Advance(queues, moved);
     if (!status.ok()) return Annotate(status, absl::StrCat("phase '", phase, "'"));
     if (moved) {
+      RETURN_IF_ERROR(ReachFault(*context_, "comm.exchange"));
       spinning.Stop();
     } else if (!spinning.Once()) {
       RETURN_IF_ERROR(AwaitSomething(queues, phase, io));

@@ -142,6 +142,7 @@ std::vector<Fault> FaultPoints::Due(absl::string_view point) {
 absl::Status FaultPoints::ReachArmed(absl::string_view point, absl::Span<std::byte> memory) {
   absl::Status status;
   for (const Fault& fault : Due(point)) {  // outside of the lock: it may take long, or end the process
+    if (heard_) heard_(fault);
     switch (fault.action) {
       case FaultAction::kKill:
         std::raise(SIGKILL);

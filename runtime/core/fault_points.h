@@ -18,8 +18,10 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -59,6 +61,9 @@ class FaultPoints {
   void SetRank(int rank) { rank_.store(rank, std::memory_order_relaxed); }
   void SetStep(int64_t step) { step_.store(step, std::memory_order_relaxed); }
 
+  // Hears of each fault right before it happens, in the thread that it happens to. Before the first Reach.
+  void OnFault(std::function<void(const Fault& fault)> heard) { heard_ = std::move(heard); }
+
   // For callers that would have to make up the name of their place.
   bool armed() const { return left_.load(std::memory_order_relaxed) != 0; }
 
@@ -86,6 +91,7 @@ class FaultPoints {
 
   std::atomic<int64_t> left_{0};  // faults that have not happened, of any rank
   std::atomic<int64_t> rank_{0}, step_{0};
+  std::function<void(const Fault&)> heard_;
   mutable std::mutex mutex_;  // armed_
   std::vector<Armed> armed_;
 };

@@ -25,7 +25,8 @@ std::string SizeText(uint64_t size_bytes) {
 // The checkpoint folders that `path` means, oldest first; with `incomplete`, also those without a manifest.
 absl::StatusOr<std::vector<std::string>> PathsAt(FileSystem* fs, const std::string& path, bool incomplete) {
   if (fs->Exists(JoinPath(path, kManifestName))) return std::vector<std::string>{path};
-  if (path == "best" || absl::EndsWith(path, "/best")) {
+  const bool is_run = fs->Exists(CheckpointsFolder(path));  // one of that name
+  if (!is_run && (path == "best" || absl::EndsWith(path, "/best"))) {
     ASSIGN_OR_RETURN(const int64_t step, ReadBest(fs, ParentFolder(path)));
     return std::vector<std::string>{CheckpointPath(ParentFolder(path), step)};
   }

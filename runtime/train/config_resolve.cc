@@ -117,6 +117,13 @@ void FillModel(const DataConfig& data, ModelConfig* model) {
   }
 }
 
+// Over MPI ranks do not see each other's progress, so every wait for a rank that works must end within this.
+void FillDeadline(CommConfig* comm) {
+  constexpr double kMpiSeconds = 60;
+  const bool over_mpi = comm->backend() == "mpi" || comm->between() == "mpi";
+  if (over_mpi && !comm->has_deadline_seconds()) comm->set_deadline_seconds(kMpiSeconds);
+}
+
 // What is the same with and without being said: one recipe, one text.
 void DropIdleOrder(RunConfig* config) {
   DataConfig* data = config->mutable_data();
@@ -170,7 +177,7 @@ RunConfig ResolveConfig(RunConfig config) {
   if (config.schedule().kind_case() == ScheduleConfig::KIND_NOT_SET)
     config.mutable_schedule()->mutable_constant();
   config.mutable_numerics();
-  config.mutable_execution()->mutable_comm();
+  FillDeadline(config.mutable_execution()->mutable_comm());
   config.mutable_execution()->mutable_checkpoint();
   config.mutable_execution()->mutable_integrity();
   if (config.data().has_text() && !config.data().text().has_stride()) {

@@ -315,6 +315,7 @@ absl::Status CheckExecution(const ExecutionConfig& execution) {
   RETURN_IF_ERROR(FromTo("execution.read.deadline_seconds", read.deadline_seconds(), 1, 86400));
   RETURN_IF_ERROR(FromTo("execution.read.connections", read.connections(), 1, 1024));
   RETURN_IF_ERROR(Above("execution.comm.deadline_seconds", execution.comm().deadline_seconds(), 0));
+  RETURN_IF_ERROR(Above("execution.comm.connect_seconds", execution.comm().connect_seconds(), 0));
   RETURN_IF_ERROR(FromTo("execution.comm.bucket_kib", execution.comm().bucket_kib(), 1, 1 << 21));
   RETURN_IF_ERROR(AtLeast("execution.integrity.every_steps", execution.integrity().every_steps(), 0));
   RETURN_IF_ERROR(AtLeast("execution.integrity.max_heals", execution.integrity().max_heals(), 0));

@@ -242,6 +242,7 @@ absl::Status Feed::Start(const FeedOptions& options, const std::vector<std::stri
 void Feed::Pause() { leases_.clear(); }
 
 absl::Status Feed::Fetch(int64_t step, int lane, int micro, int thread, LaneBatch* out) {
+  const Busy::Scope waiting(busy_);
   leases_[thread] = data::BatchLease();  // back to the prefetcher before the next one is taken
   ASSIGN_OR_RETURN(leases_[thread], prefetcher_->Take(step, lane, micro));
   Note(leases_[thread]->damaged(), &damage_);
@@ -280,6 +281,7 @@ std::string Feed::DescribeRecords(const WorkMark& mark) const {
 }
 
 absl::Status Feed::FetchEval(int64_t chunk, int thread, LaneBatch* out) {
+  const Busy::Scope reading(busy_);
   data::Batch& batch = eval_batches_[thread];
   if (batch.micro_batch() == 0) batch = eval_batcher_->MakeBatch(eval_plan_);
   RETURN_IF_ERROR(eval_batcher_->FillEval(eval_plan_, chunk, &batch));

@@ -18,6 +18,7 @@
 #include "runtime/data/columns/column.h"
 #include "runtime/data/prefetcher.h"
 #include "runtime/nn/data_spec.h"
+#include "runtime/train/busy.h"
 #include "runtime/train/manifest.h"
 #include "runtime/train/marked_source.h"
 #include "runtime/train/replica.h"
@@ -76,6 +77,8 @@ class Feed {
 
   // From now on, whatever is decoded for training is marked while it is. Borrowed; null ends it.
   void SetMarks(WorkMarks* marks) { marked_->SetMarks(marks); }
+  // From now on, whoever waits for records is shown as busy. Borrowed; null ends it.
+  void ShowWaits(Busy* busy) { busy_ = busy; }
   // For people: the records that `mark` is about, by file and number ("a.tfrecord, record 12; ...").
   std::string DescribeRecords(const WorkMark& mark) const;
 
@@ -107,6 +110,7 @@ class Feed {
   std::vector<int> places_;                // of the lane program's inputs among the source's
   std::vector<data::BatchLease> leases_;   // by lane thread
   std::vector<data::Batch> eval_batches_;  // by lane thread
+  Busy* busy_ = nullptr;
   comm::LaneRange owned_;                  // what Start named
 
   std::mutex damage_mutex_;

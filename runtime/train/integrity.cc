@@ -146,6 +146,7 @@ void Integrity::EnterGeneration(comm::Communicator* communicator, std::string ev
   replay_until_ = -1;
   first_difference_ = -1;
   different_lanes_.clear();
+  witnesses_.clear();  // lanes have other owners now
 }
 
 bool Integrity::enabled() const { return communicator_->size() > 1 && config_.every_steps() > 0; }
@@ -182,7 +183,9 @@ absl::StatusOr<bool> Integrity::Compare(LaneTeam& team, absl::Span<const NamedBu
   // Counters may have followed wrong tensors on every rank (the best validation, say): tensors tell more.
   divergence_.states = divergence_.counters_only ? std::move(whole) : std::move(tensor_hashes);
   divergence_.suspects = OutsideMajority(divergence_.states);
-  RETURN_IF_ERROR(Explain(tensors, own, log));
+  // All know now that states differ, and that must not be forgotten because a rank dies here; its death is met
+  // by the next collective.
+  (void)Explain(tensors, own, log);
   return false;
 }
 
@@ -279,6 +282,11 @@ absl::Status Integrity::BeginReplay() {
   first_difference_ = -1;
   different_lanes_.clear();
   return absl::OkStatus();
+}
+
+absl::Status Integrity::GiveUp(absl::string_view message) {
+  gave_up_ = true;
+  return PeerError(message);
 }
 
 bool Integrity::ReductionsAgree(int64_t step, absl::Span<const uint64_t> checksums, Logger* log) {

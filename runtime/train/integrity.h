@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "comm/communicator.h"
 #include "proto/run_config.pb.h"
@@ -77,7 +78,8 @@ class Integrity {
   bool HasAgreedOn(int64_t step) const { return agreed_step_ == step; }
 
   // A collective. Whether all ranks hold the same state after `step`; if not, divergence() says what is known.
-  // Logs what it finds, and after a replay whom it was. Error: the communicator's.
+  // Logs what it finds, and after a replay whom it was. Error: the communicator's; not once a difference is
+  // known, whatever happens while it is explained.
   absl::StatusOr<bool> Compare(LaneTeam& team, absl::Span<const NamedBuffer> tensors, int64_t step,
                                const Counters& counters, Logger* log);
   const Divergence& divergence() const { return divergence_; }
@@ -88,6 +90,10 @@ class Integrity {
 
   // The run goes back after a divergence. Error: PeerError when that has been done max_heals times.
   absl::Status BeginReplay();
+
+  // PeerError for a failure that going on with other members does not heal: from now on gave_up().
+  absl::Status GiveUp(absl::string_view message);
+  bool gave_up() const { return gave_up_; }
 
   // Whether the reduced gradient is the same everywhere, by the checksums of the vote; logs if it is not.
   bool ReductionsAgree(int64_t step, absl::Span<const uint64_t> checksums, Logger* log);
@@ -111,6 +117,7 @@ class Integrity {
 
   int64_t agreed_step_ = -1;
   int heals_ = 0;
+  bool gave_up_ = false;
   Divergence divergence_;
   int64_t replay_until_ = -1;         // the divergence's step while it is done again
   std::deque<LaneLosses> witnesses_;  // ascending steps

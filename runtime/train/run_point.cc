@@ -89,6 +89,8 @@ void VisitPoint(Archive& archive, Point& point) {
   archive(point.saved_step);
   archive(point.lost_step);
   archive(point.diverged);
+  archive(point.began_at);
+  archive(point.began_from);
   archive(point.signal);
   archive(point.checkpoint_due);
   archive(point.admit);
@@ -119,7 +121,7 @@ std::string PackPoint(const RunPoint& point) {
   pack(static_cast<int64_t>(counters.size()));
   for (const auto& [name, value] : counters) {
     pack(name);
-    pack(std::holds_alternative<double>(value));
+    pack(static_cast<int64_t>(value.index()));
     std::visit(pack, value);
   }
   return pack.Take();
@@ -144,13 +146,16 @@ bool UnpackPoint(absl::string_view text, RunPoint* point) {
   unpack(count);
   for (int64_t i = 0; i < count && unpack.good(); ++i) {
     std::string name;
-    bool real = false;
+    int64_t kind = 0;
     unpack(name);
-    unpack(real);
-    if (real) {
-      unpack(manifest.counters[name].emplace<double>());
+    unpack(kind);
+    CounterValue& value = manifest.counters[name];
+    if (kind == 0) {
+      unpack(value.emplace<int64_t>());
+    } else if (kind == 1) {
+      unpack(value.emplace<double>());
     } else {
-      unpack(manifest.counters[name].emplace<int64_t>());
+      unpack(value.emplace<std::string>());
     }
   }
   if (!unpack.AtEnd()) return false;

@@ -35,7 +35,9 @@ struct RunPoint {
   int64_t saved_step = -1;      // of the newest checkpoint that was handed to its writer
   int64_t lost_step = -1;       // the same of the writer before, which may not have finished it
 
-  bool diverged = false;  // ranks held different states: none of them counts, the run is to go back
+  bool diverged = false;   // ranks held different states: none of them counts, the run is to go back
+  int64_t began_at = -1;   // step of the checkpoint that the run's start began from; -1: from none
+  std::string began_from;  // its path
 
   // What was decided in the last vote.
   int signal = 0;               // leave; 0: no

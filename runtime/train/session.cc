@@ -22,9 +22,14 @@ Session::Session(const TrainOptions& options)
   recipe_hash_ = RecipeHash(config_);
 }
 
-Session::~Session() { interruption_.Clear(); }  // its thread lives longer than what it would end
+Session::~Session() {
+  // Their threads live longer than what they would end, or show progress to.
+  interruption_.Clear();
+  busy_.ShowTo(nullptr);
+}
 
 absl::Status Session::Prepare() {
+  const Busy::Scope busy(&busy_);
   RETURN_IF_ERROR(ValidateConfig(config_, options_.world->size));
   if (options_.world->join) return PrepareToJoin();
   RETURN_IF_ERROR(Connect());
@@ -189,6 +194,7 @@ absl::Status Session::BeginMembership() {
   }
   ASSIGN_OR_RETURN(membership_,
                    comm::Membership::Begin(*communicator_, RunCredentials(), OptionsForMembership()));
+  NoteWriter();
   WatchMembership();
   if (options_.on_rank) options_.on_rank(communicator_->rank());
   return absl::OkStatus();

@@ -22,6 +22,7 @@
 #include "comm/membership.h"
 #include "runtime/train/audience.h"
 #include "runtime/train/banner.h"
+#include "runtime/train/busy.h"
 #include "runtime/train/checkpoint_writer.h"
 #include "runtime/train/compression/compressor.h"
 #include "runtime/train/control_desk.h"
@@ -30,6 +31,7 @@
 #include "runtime/train/feed.h"
 #include "runtime/train/integrity.h"
 #include "runtime/train/interruption.h"
+#include "runtime/train/kept_best.h"
 #include "runtime/train/lane_team.h"
 #include "runtime/train/model_state.h"
 #include "runtime/train/observer.h"
@@ -101,6 +103,8 @@ class Session {
   absl::Status MakeAudience(Told metrics_hold, Told ledger_holds, int64_t events_from);
   absl::Status TakeWritersOver();  // on a rank 0 that was not
   void ReplaceLostCheckpoint();
+  void ReplaceLostBest();
+  bool WriteKeptBest(int64_t step);
   absl::Status CarryWritersOn();
   void CloseObservers();
   void CloseWriters();
@@ -110,7 +114,10 @@ class Session {
 
   // session_checkpoints.cc
   absl::Status OpenCheckpoints();  // checkpoints_, on the ranks that write. Collective
-  void CloseCheckpoints();
+  CheckpointWriterOptions WriterOptions();
+  void SayHowSaved(const SaveOutcome& outcome, int rank);
+  void EndTeamOfWriters();  // the generation does; its save under way ends by itself
+  KeptBest* PlaceForBest();
 
   // session_heal.cc
   absl::Status CheckPoison();  // on rank 0: no work kills again whoever takes it on
@@ -122,6 +129,7 @@ class Session {
   // session_run.cc
   LoopParts PartsForLoop();
   absl::StatusOr<TrainResult> RunGeneration(LoopEnd* end);
+  bool IsForOthersToGoOn(const absl::Status& failure) const;
   absl::Status Change(absl::Status failure);
   void SayWhatChanged(const TakeoverReport& report, double seconds, LogLevel level);
   absl::StatusOr<TrainResult> Finish();
@@ -145,11 +153,12 @@ class Session {
   RunPoint point_;
   StateHashes hashes_;  // of the newest checkpoint
   bool going_back_ = false;
-  int64_t began_at_ = -1;   // step of the checkpoint that this process began from; -1: from none
-  std::string began_from_;  // its path, on rank 0
   std::unique_ptr<Integrity> integrity_;
   Interruption interruption_;
   std::unique_ptr<comm::Membership> membership_;  // null: the first generation is the only one
+  int writer_ = -1;                               // member number of rank 0; -1: not known yet
+  KeptBest kept_best_;
+  Busy busy_;
 
   // Of the generation.
   std::unique_ptr<comm::Communicator> communicator_;
@@ -158,6 +167,9 @@ class Session {
   std::unique_ptr<Compressor> compressor_;  // null: gradients travel as they are, or as 16 bits
   std::unique_ptr<Replica> replica_;
   std::unique_ptr<Evaluator> evaluator_;
+  struct TeamHealth;
+  std::shared_ptr<TeamHealth> team_health_;  // what writers ask; null: rank 0 writes alone
+  bool team_writes_ = false;                 // several ranks write checkpoints
 
   // Of rank 0; kept while it stays rank 0.
   std::optional<RunFolder> folder_;
@@ -165,8 +177,8 @@ class Session {
   std::unique_ptr<Audience> audience_;
   ControlDesk* desk_ = nullptr;  // one of the audience
   std::unique_ptr<Trace> trace_;
-  std::unique_ptr<CheckpointWriter> checkpoints_;
-  std::unique_ptr<ControlServer> control_;  // null: nobody can ask
+  std::unique_ptr<CheckpointWriter> checkpoints_;  // of a team: on the other ranks, too, for a generation
+  std::unique_ptr<ControlServer> control_;         // null: nobody can ask
 };
 
 }  // namespace lockstep::train

@@ -36,7 +36,8 @@ std::string BootId() {
 }  // namespace
 
 absl::Status Session::Connect() {
-  const auto deadline = absl::Seconds(config_.execution().comm().deadline_seconds());
+  (void)ReachFault(options_.faults, "start.meet");
+  const auto deadline = absl::Seconds(config_.execution().comm().connect_seconds());
   // The meeting file of a start without PMIx lies in the run folder, so that must be there first.
   if (!options_.out.empty()) {
     absl::Status made = options_.file_system->CreateFolders(options_.out);
@@ -59,7 +60,9 @@ absl::Status Session::MakeTransport(comm::Meeting& meeting, absl::Duration conne
   communicator.interface = config.interface();
   communicator.dump_folder = options_.out;
   communicator.log = options_.log;
+  if (options_.faults != nullptr && options_.faults->armed()) communicator.faults = options_.faults;
   ASSIGN_OR_RETURN(communicator_, comm::MakeCommunicator(meeting, communicator));
+  busy_.ShowTo(communicator_.get());
   if (membership_ != nullptr && options_.on_rank) options_.on_rank(communicator_->rank());
   return absl::OkStatus();
 }
@@ -150,6 +153,7 @@ absl::Status Session::StartFeed() {
   feed.owned = replica_->owned();
   std::vector<std::string> inputs;
   for (const graph::Input& input : train_program_->inputs()) inputs.push_back(input.name);
+  feed_->ShowWaits(&busy_);
   return feed_->Start(feed, inputs, point_.counters.step);
 }
 
@@ -162,25 +166,31 @@ void Session::WatchMembership() {
 
 void Session::DropGeneration() {
   interruption_.Clear();
-  CloseCheckpoints();
+  EndTeamOfWriters();
   if (feed_ != nullptr) feed_->Pause();
   evaluator_.reset();
   replica_.reset();
   compressor_.reset();
   team_.reset();
+  busy_.ShowTo(nullptr);
   communicator_.reset();
 }
 
-// What writers were given, but may not have finished, is due again: ranks write together, and some are gone.
+// What the writer before was given, but may not have finished, is due again. So is what a team of writers was
+// given, since it ends with its generation.
 void Session::NoteWriter() {
-  if (point_.stage != Stage::kNothing) {
+  const int writer = membership_->members()[0].number;
+  const bool others = writer != writer_ || team_writes_;
+  if (writer_ >= 0 && others && point_.stage != Stage::kNothing) {
     if (point_.saved_step >= 0) point_.lost_step = point_.saved_step;
     point_.saved_step = -1;
     point_.stage = std::min(point_.stage, Stage::kEvaluated);
   }
+  writer_ = writer;
 }
 
 absl::Status Session::EnterGeneration(TakeoverReport* report) {
+  const Busy::Scope busy(&busy_);
   DropGeneration();
   WatchMembership();
   (void)ReachFault(options_.faults, "recovery.meet");
@@ -198,6 +208,7 @@ absl::Status Session::EnterGeneration(TakeoverReport* report) {
   }
   interruption_.Cover(communicator_.get());
   RETURN_IF_ERROR(LookAround());
+  (void)ReachFault(options_.faults, "recovery.connected");
   const bool writes = communicator_->rank() == 0;
   if (!writes) CloseWriters();
   const bool takes_over = writes && !folder_;
@@ -214,7 +225,9 @@ absl::Status Session::EnterGeneration(TakeoverReport* report) {
   if (made.ok()) made = StartFeed();
   RETURN_IF_ERROR(AgreeOnStatus(*communicator_, made));
   EnterIntegrity();
-  return CarryWritersOn();
+  prepared_ = true;
+  // What a rank 0 of before writes with may be closed already, for going back.
+  return report->diverged ? GoBack() : CarryWritersOn();
 }
 
 BannerFacts Session::FactsForBanner() const {

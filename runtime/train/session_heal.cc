@@ -53,12 +53,13 @@ void Session::OpenMarks() {
   feed_->SetMarks(marks_.get());
 }
 
-// Checkpoints are written only of states that all ranks agree on, so the newest one of this process serves; and
-// before the first, that which the process began from.
+// Checkpoints are written only of states that all ranks agree on, so the newest one of this run serves; and
+// before the first, that which the run began from.
 absl::StatusOr<FoundCheckpoint> Session::FindAgreedCheckpoint() const {
   ASSIGN_OR_RETURN(FoundCheckpoint found, FindCheckpoint(options_.file_system, options_.out));
-  if (began_at_ < 0 || (found.checkpoint && found.checkpoint->manifest().step >= began_at_)) return found;
-  ASSIGN_OR_RETURN(found.checkpoint, LoadCheckpoint(options_.file_system, began_from_));
+  const int64_t began_at = point_.began_at;
+  if (began_at < 0 || (found.checkpoint && found.checkpoint->manifest().step >= began_at)) return found;
+  ASSIGN_OR_RETURN(found.checkpoint, LoadCheckpoint(options_.file_system, point_.began_from));
   return found;
 }
 
@@ -73,8 +74,11 @@ void Session::EnterIntegrity() {
 }
 
 absl::Status Session::GoBack() {
-  RETURN_IF_ERROR(integrity_->BeginReplay());
+  const Busy::Scope busy(&busy_);
+  const absl::Status begun = AgreeOnStatus(*communicator_, integrity_->BeginReplay());
+  if (!begun.ok()) return communicator_->status().ok() ? integrity_->GiveUp(begun.message()) : begun;
   going_back_ = true;
+  (void)ReachFault(options_.faults, "heal.back");
   // Until all of it is done, this rank has no state that counts.
   point_.stage = Stage::kNothing;
   point_.last = StepMetrics();
@@ -85,8 +89,8 @@ absl::Status Session::GoBack() {
   point_.new_best = false;
   point_.saved_step = point_.lost_step = -1;
   // What writes to the run folder ends first; a save under way is of an agreed state and is waited for.
-  checkpoints_.reset();
   CloseObservers();
+  kept_best_.Forget();
   // Memory that failed is not used again.
   interruption_.Cover(nullptr, nullptr);
   if (feed_ != nullptr) feed_->Pause();
@@ -102,8 +106,10 @@ absl::Status Session::GoBack() {
   absl::Status status = AgreeOnStatus(*communicator_, MakeReplica());
   if (status.ok()) interruption_.Cover(replica_.get(), evaluator_.get());
   if (status.ok()) status = Resume();
+  (void)ReachFault(options_.faults, "heal.loaded");
   if (status.ok()) status = AgreeOnStatus(*communicator_, StartFeed());
   if (status.ok()) status = AgreeOnStatus(*communicator_, OpenObservers());
+  if (status.ok() && desk_ != nullptr) desk_->SetPaused(point_.paused);
   if (status.ok()) status = OpenCheckpoints();
   going_back_ = false;
   if (status.ok()) {

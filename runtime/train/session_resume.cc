@@ -102,8 +102,8 @@ absl::Status Session::Resume() {
         const auto loss = manifest.metrics.find("loss");
         if (loss != manifest.metrics.end()) point_.loss = loss->second;
         if (!going_back_) {
-          began_at_ = point_.counters.step;
-          began_from_ = checkpoint->path();
+          point_.began_at = point_.counters.step;
+          point_.began_from = checkpoint->path();
         }
         log_->Info(absl::StrCat("resuming after step ", point_.counters.step, " from ", checkpoint->path()));
       } else if (!config_.init_from().empty()) {

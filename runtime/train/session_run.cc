@@ -34,6 +34,8 @@ LoopParts Session::PartsForLoop() {
   parts.marks = marks_.get();
   parts.integrity = integrity_.get();
   parts.checkpoints = checkpoints_.get();
+  parts.kept_best = PlaceForBest();
+  parts.busy = &busy_;
   parts.trace = trace_.get();
   parts.log = log_;
   if (audience_ != nullptr) parts.observers.push_back(audience_.get());
@@ -56,8 +58,7 @@ absl::StatusOr<TrainResult> Session::Train() {
       status = GoBack();
       if (status.ok()) continue;
     }
-    const bool goes_on =
-        status.ok() ? end == LoopEnd::kChange : membership_ != nullptr && TroubleOf(status) == Trouble::kPeer;
+    const bool goes_on = status.ok() ? end == LoopEnd::kChange : IsForOthersToGoOn(status);
     if (goes_on) status = Change(status);
     if (!goes_on || !status.ok()) {
       if (audience_ != nullptr) audience_->OnEnd();
@@ -72,6 +73,11 @@ absl::StatusOr<TrainResult> Session::Train() {
       return gone;
     }
   }
+}
+
+bool Session::IsForOthersToGoOn(const absl::Status& failure) const {
+  return membership_ != nullptr && TroubleOf(failure) == Trouble::kPeer &&
+         (integrity_ == nullptr || !integrity_->gave_up());
 }
 
 // Until it ends, fails, or the membership is to change; then the result means nothing.
@@ -90,6 +96,11 @@ absl::Status Session::Change(absl::Status failure) {
   comm::RegroupRequest request;
   request.reason = failure;
   if (failure.ok() && point_.size > 0 && point_.size < ranks) request.size = point_.size;
+  // On purpose, ranks part when they have written the checkpoint that they are in the middle of.
+  if (failure.ok() && team_writes_) {
+    if (checkpoints_ != nullptr) (void)checkpoints_->Wait();
+    (void)communicator_->Barrier();  // who fails here is not in the next generation
+  }
   const int attempts = 2 * ranks + 3;
   for (int attempt = 0; attempt < attempts; ++attempt) {
     (void)ReachFault(options_.faults, "recovery.begin");
@@ -108,7 +119,7 @@ absl::Status Session::Change(absl::Status failure) {
       SayWhatChanged(report, MonotonicSeconds() - begin, failure.ok() ? LogLevel::kInfo : LogLevel::kWarning);
       return absl::OkStatus();
     }
-    if (TroubleOf(entered) != Trouble::kPeer) return entered;
+    if (!IsForOthersToGoOn(entered)) return entered;
     log_->Warning(absl::StrCat("generation ", generation(), " failed before it began: ", entered.message()));
     request = {};
     request.reason = entered;
@@ -123,8 +134,15 @@ void Session::SayWhatChanged(const TakeoverReport& report, double seconds, LogLe
   const int ranks = communicator_->size();
   std::string text =
       absl::StrCat(membership_->Describe(), ": going on with ", ranks, ranks == 1 ? " rank" : " ranks",
-                   " as generation ", generation(), absl::StrFormat(" after %.2f s", seconds), " from step ",
-                   point_.counters.step + 1, ", no step redone");
+                   " as generation ", generation(), absl::StrFormat(" after %.2f s", seconds));
+  if (report.diverged) {
+    log_->Log(level,
+              absl::StrCat(text,
+                           ", back at the newest checkpoint, since the ranks' states had been found to "
+                           "differ"));
+    return;
+  }
+  absl::StrAppend(&text, " from step ", point_.counters.step + 1, ", no step redone");
   if (!report.behind.empty()) {
     absl::StrAppend(&text, "; rank ", absl::StrJoin(report.behind, ", "), " took its result from rank ",
                     report.source);
@@ -137,6 +155,7 @@ void Session::SayWhatChanged(const TakeoverReport& report, double seconds, LogLe
 }
 
 absl::StatusOr<TrainResult> Session::Finish() {
+  const Busy::Scope busy(&busy_);
   absl::Status saved;
   if (communicator_->rank() == 0) {
     const SaveOutcome outcome = checkpoints_->Wait();

@@ -99,7 +99,7 @@ absl::Status Session::TakeWritersOver() {
   RETURN_IF_ERROR(
       MakeAudience({metrics.step, metrics.eval}, {ledger.step, 0}, std::max<int64_t>(step - 1, 0)));
   // Only where the lines of a machine that died never got to the disk that all share.
-  for (int64_t lost = std::min(metrics.step, ledger.step) + 1; lost < step; ++lost) {
+  for (int64_t lost = std::min(metrics.step, ledger.step) + 1; lost < step && !point_.diverged; ++lost) {
     if (lost > metrics.step) {
       log_->Warning(absl::StrCat("metrics.jsonl: the line of step ", lost, " died with the rank that wrote"));
     }
@@ -109,7 +109,6 @@ absl::Status Session::TakeWritersOver() {
 
 absl::Status Session::CarryWritersOn() {
   RETURN_IF_ERROR(OpenCheckpoints());
-  prepared_ = true;
   if (!folder_) return absl::OkStatus();
   ShowMembers();
   desk_->SetPaused(point_.paused);
@@ -126,16 +125,31 @@ absl::Status Session::CarryWritersOn() {
 
 void Session::ReplaceLostCheckpoint() {
   const int64_t lost = std::exchange(point_.lost_step, -1);
-  if (lost < 0 || lost >= point_.counters.step) return;  // of this step it is written again anyway
+  if (lost < 0) return;
+  ReplaceLostBest();
+  if (lost >= point_.counters.step) return;  // of this step it is written again anyway
   const std::string folder = folder_->paths().checkpoints();
   if (options_.file_system->Exists(CheckpointPath(folder, lost))) return;
-  const bool best = config_.eval().keep_best() && point_.counters.best_step == lost;
-  log_->Warning(absl::StrCat("the checkpoint of step ", lost, best ? ", the best one," : "",
+  log_->Warning(absl::StrCat("the checkpoint of step ", lost,
                              " died with the rank that wrote it; the next step gets one"));
   desk_->Ask({.checkpoint = true});
 }
 
+// The best one may have been on its way to the disk for some steps, with another waiting behind it.
+void Session::ReplaceLostBest() {
+  const int64_t step = point_.counters.best_step;
+  const bool is_due = point_.new_best && point_.stage < Stage::kSaved;  // the loop writes it
+  if (!config_.eval().keep_best() || step < 0 || is_due) return;
+  const std::string folder = folder_->paths().checkpoints();
+  const auto best = ReadBest(options_.file_system, folder);
+  if (best.ok() && *best == step && options_.file_system->Exists(CheckpointPath(folder, step))) return;
+  if (WriteKeptBest(step)) return;
+  log_->Warning(absl::StrCat("the checkpoint of step ", step,
+                             ", the best one, died with the ranks that held its state"));
+}
+
 void Session::CloseObservers() {
+  checkpoints_.reset();
   control_.reset();
   if (audience_ != nullptr) audience_->OnEnd();
   desk_ = nullptr;
@@ -145,7 +159,7 @@ void Session::CloseObservers() {
 }
 
 void Session::CloseWriters() {
-  CloseCheckpoints();
+  if (team_writes_ && checkpoints_ != nullptr) checkpoints_->Abandon();  // the team has parted
   CloseObservers();
   trace_.reset();
   folder_.reset();

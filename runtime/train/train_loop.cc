@@ -9,7 +9,9 @@
 #include "absl/time/clock.h"
 #include "runtime/core/clock.h"
 #include "runtime/core/rng.h"
+#include "runtime/train/busy.h"
 #include "runtime/train/compression/compression_state.h"
+#include "runtime/train/kept_best.h"
 #include "runtime/train/run_point.h"
 #include "runtime/train/schedule.h"
 
@@ -203,6 +205,7 @@ absl::Status TrainLoop::TellStep(const StepMetrics& metrics, double vote_end) {
   if (parts_.membership != nullptr && MonotonicSeconds() - vote_end > kSuspiciousSeconds) {
     RETURN_IF_ERROR(parts_.membership->CheckCurrent());
   }
+  const Busy::Scope writing(parts_.busy);
   ids_.clear();
   if (parts_.ledger && !parts_.observers.empty()) parts_.feed->RecordIds(metrics.step - 1, &ids_);
   for (Observer* observer : parts_.observers) observer->OnStep(metrics, ids_);
@@ -235,9 +238,10 @@ absl::StatusOr<Replica::Gradient> TrainLoop::ReduceAndVote(Verdict* verdict, dou
         parts_.integrity->ReductionsAgree(step + 1, verdict->checksums, parts_.log))
       return gradient;
     if (tries == kMostTries) {
-      return PeerError(absl::StrCat("step ", step + 1, ": ", tries,
-                                    " times in a row the ranks held different sums of the gradients; memory, "
-                                    "processor or network of one of them fails"));
+      return parts_.integrity->GiveUp(
+          absl::StrCat("step ", step + 1, ": ", tries,
+                       " times in a row the ranks held different sums of the gradients; memory, "
+                       "processor or network of one of them fails"));
     }
   }
 }
@@ -341,6 +345,7 @@ absl::Status TrainLoop::SaveCheckpoint(bool best) {
     if (point_->diverged) return absl::OkStatus();
   }
   RETURN_IF_ERROR(ReachFault(parts_.faults, "save.begin"));
+  const Busy::Scope copying(parts_.busy);
   point_->last_save = MonotonicSeconds();
   point_->saved_step = counters_->step;
   TrainTensors tensors = parts_.state->Tensors();
@@ -348,7 +353,8 @@ absl::Status TrainLoop::SaveCheckpoint(bool best) {
     RETURN_IF_ERROR(AppendCompressionState(*parts_.communicator, *parts_.compressor, &error_memories_,
                                            &tensors.optimizer));
   }
-  if (parts_.checkpoints == nullptr) return absl::OkStatus();  // another rank writes
+  const bool keeps = best && parts_.kept_best != nullptr;
+  if (parts_.checkpoints == nullptr && !keeps) return absl::OkStatus();  // another rank writes
   TraceSpan span(parts_.trace, "snapshot", counters_->step);
   Manifest manifest = parts_.manifest;
   manifest.step = counters_->step;
@@ -357,6 +363,8 @@ absl::Status TrainLoop::SaveCheckpoint(bool best) {
   manifest.train_seconds = point_->seconds + MonotonicSeconds() - begin_;
   manifest.metrics = {{"loss", point_->loss}};
   for (const auto& [name, value] : point_->eval.values) manifest.metrics["eval." + name] = value;
+  if (keeps) parts_.kept_best->Keep(manifest, tensors);
+  if (parts_.checkpoints == nullptr) return absl::OkStatus();
   return parts_.checkpoints->Save(std::move(manifest), tensors, best);
 }
 

@@ -33,6 +33,8 @@
 namespace lockstep::train {
 
 struct RunPoint;  // run_point.h
+class KeptBest;   // kept_best.h
+class Busy;       // busy.h
 
 // What of a run's position is part of its state. A pure function of the recipe and the number of steps, like them:
 // it is part of a checkpoint and of state_sha256.
@@ -62,6 +64,8 @@ struct LoopParts {
   WorkMarks* marks = nullptr;      // null: nobody learns what this rank worked on
   Integrity* integrity = nullptr;  // null: states are not compared
   CheckpointWriter* checkpoints = nullptr;
+  Busy* busy = nullptr;           // null: nobody is shown that this rank is busy with its disk
+  KeptBest* kept_best = nullptr;  // null: this rank keeps no copy of the best state
   Trace* trace = nullptr;
   Logger* log = nullptr;
   std::vector<Observer*> observers;

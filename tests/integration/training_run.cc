@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <sstream>
@@ -48,7 +49,10 @@ eval { every_steps: 9 metric: "accuracy" max_records: 50 }
 execution { threads: 1 }
 )";
 
-std::string ProgramPath() { return LOCKSTEP_BINARY_DIR "/bin/lockstep"; }
+std::string ProgramPath() {
+  const char* const other = std::getenv("LOCKSTEP_PROGRAM");
+  return other != nullptr ? other : LOCKSTEP_BINARY_DIR "/bin/lockstep";
+}
 
 void PrintTo(const Traces& traces, std::ostream* out) {
   *out << "weights " << traces.weights_sha256 << "\nstate " << traces.state_sha256 << "\nledger of "
@@ -60,15 +64,18 @@ Workspace::Workspace() {
   std::string folder = (fs::temp_directory_path() / "lockstep-integration-XXXXXX").string();
   if (mkdtemp(folder.data()) == nullptr) std::abort();
   folder_ = folder;
-  // Open MPI refuses root (as which containers run tests) unless told twice.
-  setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
-  setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
-  setenv("OMPI_MCA_rmaps_base_oversubscribe", "1", 1);  // --oversubscribe, which other MPIs do not know
+  static std::once_flag once;  // workspaces may be made by several threads
+  std::call_once(once, [] {
+    // Open MPI refuses root (as which containers run tests) unless told twice.
+    setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
+    setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
+    setenv("OMPI_MCA_rmaps_base_oversubscribe", "1", 1);  // --oversubscribe, which other MPIs do not know
+  });
 }
 
 Workspace::~Workspace() {
   std::error_code ignored;
-  fs::remove_all(folder_, ignored);
+  if (!kept_) fs::remove_all(folder_, ignored);
 }
 
 std::string Workspace::WriteConfig(const std::string& name, const std::string& text) const {

@@ -53,6 +53,7 @@ class Workspace {
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
 
+  void Keep() { kept_ = true; }  // for people to look at
   std::string Path(const std::string& name) const { return folder_ + "/" + name; }
   // Writes `text` with DATA replaced by the folder of the shipped records; returns its path.
   std::string WriteConfig(const std::string& name, const std::string& text) const;
@@ -74,9 +75,10 @@ class Workspace {
 
  private:
   std::string folder_;
+  bool kept_ = false;
 };
 
-// The program under test.
+// The program under test; LOCKSTEP_PROGRAM names another one, such as a copy that no build replaces meanwhile.
 std::string ProgramPath();
 
 // A model with everything that could depend on who computes it: convolution, batch norm, dropout, two

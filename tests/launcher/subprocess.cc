@@ -38,19 +38,25 @@ Subprocess::Subprocess(const std::vector<std::string>& arguments) {
 
 Subprocess::~Subprocess() {
   if (running_) {
-    Signal(SIGKILL);
+    if (!ended_) Signal(SIGKILL);
     Wait();
   }
   unlink(output_path_.c_str());
 }
 
-void Subprocess::Signal(int signal) const { kill(pid_, signal); }
+void Subprocess::Signal(int signal) const {
+  if (running_ && !ended_) kill(pid_, signal);  // its number may be another's by now
+}
+
+bool Subprocess::Running() {
+  if (running_ && !ended_) ended_ = waitpid(pid_, &status_, WNOHANG) == pid_;
+  return running_ && !ended_;
+}
 
 int Subprocess::Wait() {
-  int status = 0;
-  if (!running_ || waitpid(pid_, &status, 0) != pid_) return -1;
+  if (!running_ || (!ended_ && waitpid(pid_, &status_, 0) != pid_)) return -1;
   running_ = false;
-  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  return WIFSIGNALED(status_) ? 128 + WTERMSIG(status_) : WEXITSTATUS(status_);
 }
 
 std::string Subprocess::Output() const {

@@ -20,7 +20,8 @@ class Subprocess {
 
   pid_t pid() const { return pid_; }
   void Signal(int signal) const;
-  int Wait();                  // its exit code, or 128 + the signal that killed it
+  bool Running();              // it has not ended; otherwise Wait returns at once
+  int Wait();                  // its exit code, or 128 + the signal that killed it; -1 the second time
   std::string Output() const;  // what it has written so far
   // Waits until `text` appears `times` times in the output. False after 30 s.
   bool WaitForOutput(const std::string& text, int times) const;
@@ -28,6 +29,8 @@ class Subprocess {
  private:
   pid_t pid_ = 0;
   bool running_ = false;
+  bool ended_ = false;  // with status_, which nobody has asked for
+  int status_ = 0;
   std::string output_path_;
 };
 

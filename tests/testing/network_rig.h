@@ -21,6 +21,8 @@ class NetworkRig {
 
   // The calling process, which must have one thread, is on that machine from now on.
   void Enter(int machine) const;
+  // A process on that machine, for `nsenter -t PID -n`.
+  pid_t holder(int machine) const { return holders_[machine]; }
   // Pulls the cable of a machine.
   absl::Status Cut(int machine) const;
 

@@ -38,6 +38,13 @@ TEST(RunPoint, SurvivesItsText) {
   point.size = 3;
   point.paused = point.admit = point.new_best = point.checkpoint_due = true;
   point.saved_step = 4;
+  point.last.skipped = "loss_z";
+  point.diverged = true;
+  point.began_at = 3;
+  point.began_from = "a folder/with spaces";
+  point.counters.guard.loss.Add(1.0 / 3, 10);
+  point.counters.guard.loss.Add(1e-300, 10);
+  point.counters.guard.skips_in_a_row = 2;
   RunPoint read;
   ASSERT_TRUE(UnpackPoint(PackPoint(point), &read));
   EXPECT_EQ(PackPoint(read), PackPoint(point));
@@ -45,6 +52,11 @@ TEST(RunPoint, SurvivesItsText) {
   EXPECT_EQ(read.eval.values, point.eval.values);
   EXPECT_TRUE(std::signbit(read.eval.values[1].second));
   EXPECT_EQ(read.saved_step, 4);
+  EXPECT_EQ(read.last.skipped, "loss_z");
+  EXPECT_TRUE(read.diverged);
+  EXPECT_EQ(read.began_at, 3);
+  EXPECT_EQ(read.began_from, "a folder/with spaces");
+  EXPECT_EQ(read.counters.guard.ToText(), point.counters.guard.ToText());
 }
 
 TEST(RunPoint, RefusesWhatIsNoPoint) {
@@ -128,6 +140,21 @@ TEST(TakeOver, MovesNothingWhereAllStandAlike) {
   EXPECT_EQ(ranks[0].point.stage, Stage::kSaved);
   EXPECT_EQ(reports[2].source, 1);
   EXPECT_THAT(reports[2].behind, IsEmpty());
+}
+
+TEST(TakeOver, MovesNothingWhereStatesDiffer) {
+  std::vector<Rank> ranks = {RankAt(5, Stage::kSaved), RankAt(6, Stage::kCommitted),
+                             RankAt(0, Stage::kNothing)};
+  ranks[0].point.diverged = true;  // it alone heard of that
+  std::vector<TakeoverReport> reports;
+  EXPECT_THAT(TakeOverAll(ranks, &reports), Each(absl::OkStatus()));
+  EXPECT_THAT(ranks[0].weights, Each(5.0f));
+  EXPECT_THAT(ranks[2].weights, Each(0.0f));
+  for (size_t i = 0; i < ranks.size(); ++i) {
+    EXPECT_TRUE(reports[i].diverged);
+    EXPECT_TRUE(ranks[i].point.diverged) << "all have to go back";
+    EXPECT_EQ(ranks[i].point.counters.step, 6) << "so far the files go";
+  }
 }
 
 TEST(TakeOver, FailsWhereNobodyHasAState) {
