@@ -111,7 +111,7 @@ class Feed {
   std::vector<data::BatchLease> leases_;   // by lane thread
   std::vector<data::Batch> eval_batches_;  // by lane thread
   Busy* busy_ = nullptr;
-  comm::LaneRange owned_;                  // what Start named
+  comm::LaneRange owned_;  // what Start named
 
   std::mutex damage_mutex_;
   std::map<int64_t, data::DamagedSample> damage_, eval_damage_;  // by position
