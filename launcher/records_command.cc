@@ -79,6 +79,7 @@ void AddCat(CLI::App* parent, CommandContext& context) {
 void AddBench(CLI::App* parent, CommandContext& context) {
   struct Options {
     std::vector<std::string> files;
+    std::string read = "auto";
     data::BenchOptions bench;
   };
   auto options = std::make_shared<Options>();
@@ -96,11 +97,19 @@ void AddBench(CLI::App* parent, CommandContext& context) {
   command->add_option("--repeat", bench.repeat, "Passes; the best counts")
       ->check(WholeNumber(1))
       ->capture_default_str();
+  command
+      ->add_option("--read", options->read,
+                   "What is parsed is mapped or read (execution.read.mode of a training)")
+      ->check(CLI::IsMember({"auto", "mapped", "read"}))
+      ->capture_default_str();
   command->add_flag("--baseline", bench.baseline, "Time a bare read() into a reused buffer beside it");
   command->footer(
       "GB are 10^9 bytes of file. Every checksum is compared.\n"
       "Example:\n  lockstep records bench --parse --threads 2 'data/*.tfrecord'");
   context.OnRun(command, [options] {
+    options->bench.read = options->read == "mapped" ? data::ReadMode::kMapped
+                          : options->read == "read" ? data::ReadMode::kRead
+                                                    : data::ReadMode::kAuto;
     return data::BenchRecords(Sources()(), options->files, options->bench, std::cout);
   });
 }

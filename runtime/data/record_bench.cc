@@ -62,8 +62,21 @@ absl::StatusOr<Pass> ParsePass(const Dataset& dataset, const Batcher& batcher, i
   const int64_t batches = dataset.size() / batcher.plan().global_batch;
   std::vector<std::unique_ptr<Batch>> free;
   std::mutex mutex;
+  // Batches are begun in their order, and announced so many before.
+  constexpr int64_t kAhead = 16;
+  std::vector<std::shared_ptr<const void>> announced(static_cast<size_t>(batches));
+  const auto announce = [&](int64_t step) {
+    if (!dataset.reads() || step >= batches) return;
+    std::vector<int64_t> samples;
+    batcher.AddSamples(step, 0, 0, &samples);
+    auto ticket = dataset.Announce(samples);
+    std::lock_guard lock(mutex);
+    announced[static_cast<size_t>(step)] = std::move(ticket);
+  };
+  for (int64_t step = 0; step < kAhead; ++step) announce(step);
   RETURN_IF_ERROR(RunOnThreads(threads, batches, [&](int64_t step) {
     std::unique_ptr<Batch> batch;
+    announce(step + kAhead);
     {
       std::lock_guard lock(mutex);
       if (!free.empty()) {
@@ -74,6 +87,7 @@ absl::StatusOr<Pass> ParsePass(const Dataset& dataset, const Batcher& batcher, i
     if (batch == nullptr) batch = std::make_unique<Batch>(batcher.MakeBatch());
     const absl::Status status = batcher.Fill(step, 0, 0, batch.get());
     std::lock_guard lock(mutex);
+    announced[static_cast<size_t>(step)] = nullptr;
     free.push_back(std::move(batch));
     return status;
   }));
@@ -150,7 +164,7 @@ absl::Status BenchRecords(FileSystem* fs, const std::vector<std::string>& patter
         options.repeat, [&] { return ReadPass(fs, paths, threads); }, baseline, out);
   }
   const double start = MonotonicSeconds();
-  ASSIGN_OR_RETURN(const auto dataset, Dataset::Open(fs, paths));
+  ASSIGN_OR_RETURN(const auto dataset, Dataset::Open(fs, paths, {.read = options.read}));
   out << absl::StreamFormat("# opened and indexed in %.3f s: %d records, %d bytes\n",
                             MonotonicSeconds() - start, dataset->size(), dataset->size_bytes());
   ASSIGN_OR_RETURN(std::vector<FeatureSpec> specs, SpecsOf(*dataset));

@@ -9,6 +9,7 @@
 
 #include "runtime/core/file_system.h"
 #include "runtime/core/status.h"
+#include "runtime/data/dataset.h"
 
 namespace lockstep::data {
 
@@ -64,8 +65,10 @@ struct BenchOptions {
   bool parse = false;    // decode every feature into batches, not only read
   bool shuffle = false;  // in a global shuffle; implies parse
   int threads = 1;
-  int64_t batch = 256;    // records
-  int repeat = 3;         // passes; the best is shown
+  int64_t batch = 256;  // records
+  ReadMode read = ReadMode::
+      kAuto;       // of what is parsed; what is read is announced a few batches ahead, as a training does
+  int repeat = 3;  // passes; the best is shown
   bool baseline = false;  // before each pass, time a bare read() of the files too
 };
 // Prints "X GB/s  Y records/s". Checksums are always compared. Reading goes from file to file without an

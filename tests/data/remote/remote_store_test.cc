@@ -1,10 +1,12 @@
 #include "runtime/data/remote/remote_store.h"
 
 #include <filesystem>
+#include <sstream>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "runtime/data/dataset.h"
+#include "runtime/data/record_tools.h"
 #include "runtime/data/remote/remote_file_system.h"
 #include "tests/data/record_bytes.h"
 #include "tests/data/remote/fake_server.h"
@@ -286,6 +288,9 @@ TEST_F(RemoteStoreTest, DamagedRecordsAreNamed) {
       (*dataset)->Record(1).status().message(),
       AllOf(HasSubstr(url), HasSubstr("byte 70016, record 1: the payload of 70000 bytes is damaged")));
   EXPECT_EQ(*(*dataset)->Record(2), "c");
+  std::ostringstream out;
+  EXPECT_THAT(VerifyRecords(&fs, {url}, 1, out).message(), HasSubstr("1 damaged places in 1 of 1 files"));
+  EXPECT_THAT(out.str(), AllOf(HasSubstr("record 1: the payload"), HasSubstr("2 whole records in 1 files")));
   server_.files[url].resize(70016 + 20000);
   EXPECT_THAT(Dataset::Open(&fs, {url}).status().message(), HasSubstr("is cut short"));
   server_.files[url] = std::string(100, 'x');
