@@ -84,6 +84,10 @@ void VisitPoint(Archive& archive, Point& point) {
   archive(point.eval.step);
   archive(point.eval_scheduled);
   archive(point.new_best);
+  archive(point.updated);
+  archive(point.update.gradient_scale);
+  archive(point.update.lr);
+  archive(point.update.updates);
   archive(point.saved_step);
   archive(point.lost_step);
   archive(point.diverged);

@@ -32,8 +32,10 @@ struct RunPoint {
   EvalMetrics eval;             // the last validation since the start; step -1: none yet
   bool eval_scheduled = false;  // it has a line in metrics.jsonl
   bool new_best = false;        // that validation was the best; its checkpoint is to be marked
-  int64_t saved_step = -1;      // of the newest checkpoint that was handed to its writer
-  int64_t lost_step = -1;       // the same of the writer before, which may not have finished it
+  bool updated = false;         // that step's update was not left out; it was this:
+  StepUpdate update;
+  int64_t saved_step = -1;  // of the newest checkpoint that was handed to its writer
+  int64_t lost_step = -1;   // the same of the writer before, which may not have finished it
 
   bool diverged = false;  // ranks held different states: none of them counts, the run is to go back
 

@@ -126,6 +126,8 @@ comm::Credentials Session::RunCredentials() const {
       {"execution.comm.bucket_kib", absl::StrCat(execution.comm().bucket_kib())},
       {"execution.comm.algorithm", execution.comm().algorithm()},
       {"execution.recovery", ExecutionConfig::Recovery_Name(execution.recovery())},
+      {"execution.optimizer_state", OptimizerState_Name(execution.optimizer_state())},
+      {"execution.mirror_optimizer", absl::StrCat(execution.mirror_optimizer())},
       {"execution.integrity",
        absl::StrCat(integrity.every_steps(), " ", integrity.check_reductions(), " ", integrity.max_heals())},
       {"training data", facts.fingerprint},
@@ -142,8 +144,11 @@ void Session::MakeState() {
       std::make_unique<ModelState>(train_program_->parameter_layout_ptr(), train_program_->state_layout(),
                                    MomentNames(config_.optimizer()), config_.has_ema());
   state_->Initialize(config_.seed());
-  optimizer_ = std::make_unique<Optimizer>(config_.optimizer(), config_.has_ema() ? &config_.ema() : nullptr,
-                                           state_->layout());
+  if (Shards()) {
+    DealShards();
+  } else {
+    MakeOptimizer();
+  }
 }
 
 absl::Status Session::Probe() {
@@ -165,6 +170,7 @@ std::string Session::WhyNotRecoverable() const {
   if (compression.has_power_sgd() || compression.has_top_k()) {
     return "compression keeps what it left unsent on each rank, and that dies with the rank";
   }
+  if (Shards()) return "execution.optimizer_state: SHARDED, and a shard dies with its rank";
   return "";
 }
 
@@ -177,9 +183,7 @@ comm::MembershipOptions Session::OptionsForMembership() const {
 }
 
 absl::Status Session::BeginMembership() {
-  const auto recovery = config_.execution().recovery();
-  if (recovery == ExecutionConfig::OFF) return absl::OkStatus();
-  if (recovery == ExecutionConfig::AUTO && !options_.world->elastic) return absl::OkStatus();
+  if (!Recovers()) return absl::OkStatus();
   const std::string why = WhyNotRecoverable();
   if (!why.empty()) {
     log_->Warning(absl::StrCat("no recovery in place (", why,

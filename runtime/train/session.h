@@ -38,6 +38,7 @@
 #include "runtime/train/result.h"
 #include "runtime/train/run_folder.h"
 #include "runtime/train/run_point.h"
+#include "runtime/train/state_shards.h"
 #include "runtime/train/takeover.h"
 #include "runtime/train/trace.h"
 #include "runtime/train/train_loop.h"
@@ -107,6 +108,14 @@ class Session {
   void ShowMembers();
   Manifest ManifestTemplate() const;
 
+  // session_shards.cc
+  bool Recovers() const;  // deaths are to be survived, as far as the configuration goes
+  bool Shards() const;    // the optimizer's state is sharded
+  bool Mirrors() const;   // and each shard is on two ranks
+  void DealShards();      // of this generation: shards_, with the moments at zero, and optimizer_
+  void MakeOptimizer();   // for what state_ holds
+  absl::Status LoadMoments(const LoadedCheckpoint* checkpoint);
+
   // session_checkpoints.cc
   absl::Status OpenCheckpoints();  // checkpoints_, on the ranks that write. Collective
   void CloseCheckpoints();
@@ -138,6 +147,7 @@ class Session {
   std::shared_ptr<const graph::LaneProgram> train_program_, eval_program_;
   LoopPlan plan_;
   std::unique_ptr<ModelState> state_;
+  std::unique_ptr<StateShards> shards_;  // null: every rank holds the whole state, or this one nothing yet
   std::unique_ptr<Optimizer> optimizer_;
   bool prepared_ = false;  // the run has begun: result.json is its own to write
   bool left_ = false;      // this rank went, as was planned
@@ -165,6 +175,7 @@ class Session {
   ControlDesk* desk_ = nullptr;  // one of the audience
   std::unique_ptr<Trace> trace_;
   std::unique_ptr<CheckpointWriter> checkpoints_;
+  int save_shards_ = 1;                     // files that the ranks write together; on all ranks
   std::unique_ptr<ControlServer> control_;  // null: nobody can ask
 };
 

@@ -13,6 +13,7 @@ absl::Status Session::OpenCheckpoints() {
   CheckpointWriterOptions writer;
   ASSIGN_OR_RETURN(writer.team, FormSaveTeam(*communicator_, options_.file_system, options_.out,
                                              state_->size_bytes(), shard_bytes, log_));
+  save_shards_ = writer.team.shards;
   const int rank = communicator_->rank();
   if (rank != 0 && writer.team.shards == 1) return absl::OkStatus();  // rank 0 writes alone
   writer.fs = options_.file_system;

@@ -133,6 +133,10 @@ absl::Status Session::MakeReplica() {
                                   static_cast<int64_t>(train_program_->state_layout().total_elements),
                                   config_.seed(), *communicator_));
   replica.compressor = compressor_.get();
+  if (shards_ != nullptr) {
+    replica.shards = &shards_->plan();
+    replica.mirror = shards_->mirrored();
+  }
   replica.marks = marks_.get();
   replica.faults = options_.faults;
   ASSIGN_OR_RETURN(replica_, Replica::Create(train_program_, communicator_.get(), team_.get(), replica));

@@ -13,6 +13,7 @@
 #include "runtime/core/clock.h"
 #include "runtime/train/agreement.h"
 #include "runtime/train/session.h"
+#include "runtime/train/weights_hash.h"
 
 namespace lockstep::train {
 
@@ -30,6 +31,8 @@ LoopParts Session::PartsForLoop() {
   parts.evaluator = evaluator_.get();
   parts.optimizer = optimizer_.get();
   parts.state = state_.get();
+  parts.shards = shards_.get();
+  parts.save_shards = save_shards_;
   parts.feed = feed_.get();
   parts.marks = marks_.get();
   parts.integrity = integrity_.get();
@@ -155,11 +158,9 @@ absl::StatusOr<TrainResult> Session::Finish() {
   hashes_ = {both[0], both[1]};
   // Every replica must have arrived at the same bits; a rank that did not is named before anyone believes the
   // result.
-  const StateHashes own =
-      HashState(state_->Tensors(), point_.counters.step, point_.counters.step * config_.global_batch(),
-                point_.counters.ToManifest());
-  RETURN_IF_ERROR(comm::CheckAgreement(*communicator_, {{"weights_sha256", own.weights_sha256}}));
-  if (own.weights_sha256 != hashes_.weights_sha256) {
+  const std::string own = TensorsSha256(state_->Tensors().parameters);
+  RETURN_IF_ERROR(comm::CheckAgreement(*communicator_, {{"weights_sha256", own}}));
+  if (own != hashes_.weights_sha256) {
     return absl::InternalError("the weights in memory are not those of the last checkpoint");
   }
 
