@@ -209,7 +209,9 @@ absl::Status GradientReducer::ExchangeMirrors() {
   float* const gradient = slots_[slot_of_lane_[0]].data();
   const auto part = [&](int bucket, int of) {
     const ElementRange range = shards.Part(bucket, of);
-    return comm::BufferOf(absl::MakeSpan(gradient + range.begin, range.size()));
+    // An empty part begins where its neighbour does, and what is sent and received must be two buffers.
+    float* const data = range.size() > 0 ? gradient + range.begin : nullptr;
+    return comm::BufferOf(absl::MakeSpan(data, range.size()));
   };
   for (int bucket = 0; bucket < shards.buckets(); ++bucket) {
     const int before = MirroredBy(rank, size);

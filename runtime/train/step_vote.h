@@ -30,7 +30,7 @@ struct Ballot {
   uint64_t checksum = 0;                 // of the reduced gradient that this rank holds; 0: not looked at
   // Of the reduced gradient where ranks have shards of it: sums of squares, 0 but where this rank has the element
   // alone. As many on all ranks; borrowed.
-  absl::Span<const double> norm_sums;
+  absl::Span<const double> norm_sums = {};
 };
 
 // What every rank gets out.
