@@ -152,6 +152,24 @@ std::vector<NamedBuffer> ModelState::Buffers() const {
   return all;
 }
 
+std::vector<NamedBuffer> ModelState::MomentPieces(const ElementRanges& ranges) const {
+  std::vector<NamedBuffer> pieces;
+  for (size_t i = 0; i < moments_.size(); ++i) {
+    for (const ElementRange& range : ranges) {
+      pieces.push_back({moment_names_[i], DType::kF32, Shape({range.size()}),
+                        moments_[i].data() + held_.PlaceOf(range.begin)});
+    }
+  }
+  return pieces;
+}
+
+std::vector<NamedBuffer> ModelState::StatesAndAverage() const {
+  std::vector<NamedBuffer> all;
+  AppendStates(&all);
+  if (ema_.size() > 0) AppendParameters(kEmaPrefix, ema_.span(), &all);
+  return all;
+}
+
 std::string ModelState::MomentName(int i, const graph::ParameterLayout::Entry& entry) const {
   return absl::StrCat(moment_names_[i], ".", entry.name);
 }

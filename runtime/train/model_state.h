@@ -65,6 +65,10 @@ class ModelState {
   TrainTensors Tensors() const;
   // What is whole here, to write into, in one list.
   std::vector<NamedBuffer> Buffers() const;
+  // Of these, batch-norm statistics and moving average.
+  std::vector<NamedBuffer> StatesAndAverage() const;
+  // Of moments, these ranges, which are held: in this order, one moment after the other.
+  std::vector<NamedBuffer> MomentPieces(const ElementRanges& ranges) const;
   // "adamw.m.<parameter>"
   std::string MomentName(int i, const graph::ParameterLayout::Entry& entry) const;
   size_t size_bytes() const;  // of the whole state of a run, whoever holds it

@@ -91,6 +91,7 @@ void VisitPoint(Archive& archive, Point& point) {
   archive(point.saved_step);
   archive(point.lost_step);
   archive(point.diverged);
+  archive(point.lost);
   archive(point.signal);
   archive(point.checkpoint_due);
   archive(point.admit);

@@ -38,6 +38,7 @@ struct RunPoint {
   int64_t lost_step = -1;   // the same of the writer before, which may not have finished it
 
   bool diverged = false;  // ranks held different states: none of them counts, the run is to go back
+  bool lost = false;      // the same because some of the state died with those who held it
 
   // What was decided in the last vote.
   int signal = 0;               // leave; 0: no

@@ -170,7 +170,6 @@ std::string Session::WhyNotRecoverable() const {
   if (compression.has_power_sgd() || compression.has_top_k()) {
     return "compression keeps what it left unsent on each rank, and that dies with the rank";
   }
-  if (Shards()) return "execution.optimizer_state: SHARDED, and a shard dies with its rank";
   return "";
 }
 
@@ -207,19 +206,12 @@ absl::StatusOr<std::string> Session::Describe() {
   const comm::LaneRange owned = comm::LanesOfRank(0, world, config_.lanes());
   local_ranks_ = world;  // nobody was asked: as if all ranks shared this machine
   const int threads = ChooseThreads();
-  const size_t moments = MomentNames(config_.optimizer()).size();
-  const int slots = PlannedSlots(owned, config_.lanes(), threads);
-  const double mib = 1.0 / (1 << 20);
-  const double gradient_mib = static_cast<double>(layout.total_elements) * sizeof(float) * mib;
-  return absl::StrCat(
-      ConfigText(config_), "\n# ", feed_->facts().records, " training records, ", feed_->facts().eval_records,
-      " validation records\n# ", plan_.horizon, " steps of ", config_.global_batch(), " samples, ",
-      layout.parameter_elements, " parameters in ", layout.entries.size(), " tensors\n# a rank of ", world,
-      " with ", threads, threads == 1 ? " thread: " : " threads: ", owned.size(), " lanes, ", slots,
-      " gradient buffers of ", gradient_mib, " MiB, ",
-      gradient_mib * static_cast<double>(1 + moments + config_.has_ema()),
-      " MiB of parameters and optimizer state, ", static_cast<double>(train_program_->arena_bytes()) * mib,
-      " MiB of activations a thread\n# recipe ", recipe_hash_, "\n");
+  return absl::StrCat(ConfigText(config_), "\n# ", feed_->facts().records, " training records, ",
+                      feed_->facts().eval_records, " validation records\n# ", plan_.horizon, " steps of ",
+                      config_.global_batch(), " samples, ", layout.parameter_elements, " parameters in ",
+                      layout.entries.size(), " tensors\n# a rank of ", world, " with ", threads,
+                      threads == 1 ? " thread: " : " threads: ", owned.size(), " lanes\n# ",
+                      DescribeMemory(PlanMemory()), "\n# recipe ", recipe_hash_, "\n");
 }
 
 }  // namespace lockstep::train

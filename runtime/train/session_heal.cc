@@ -73,7 +73,7 @@ void Session::EnterIntegrity() {
 }
 
 absl::Status Session::GoBack() {
-  RETURN_IF_ERROR(integrity_->BeginReplay());
+  if (!point_.lost) RETURN_IF_ERROR(integrity_->BeginReplay());
   going_back_ = true;
   // Until all of it is done, this rank has no state that counts.
   point_.stage = Stage::kNothing;
@@ -107,7 +107,7 @@ absl::Status Session::GoBack() {
   if (status.ok()) status = OpenCheckpoints();
   going_back_ = false;
   if (status.ok()) {
-    point_.diverged = false;
+    point_.diverged = point_.lost = false;
     return status;
   }
   // A death in the middle of it: whoever goes on begins it again.

@@ -124,7 +124,7 @@ absl::Status Session::Resume() {
                      " already; choose another --out, or --resume the checkpoint of an earlier step"));
   }
   RETURN_IF_ERROR(BroadcastTensors(*communicator_, state_->Buffers()));
-  if (shards_ != nullptr && point_.counters.step > 0) {
+  if (holdings_.shards != nullptr && point_.counters.step > 0) {
     RETURN_IF_ERROR(LoadMoments(checkpoint ? &*checkpoint : nullptr));
   }
   if (compressor_ != nullptr) {

@@ -31,7 +31,7 @@ LoopParts Session::PartsForLoop() {
   parts.evaluator = evaluator_.get();
   parts.optimizer = optimizer_.get();
   parts.state = state_.get();
-  parts.shards = shards_.get();
+  parts.shards = holdings_.shards.get();
   parts.save_shards = save_shards_;
   parts.feed = feed_.get();
   parts.marks = marks_.get();
@@ -92,7 +92,12 @@ absl::Status Session::Change(absl::Status failure) {
   const int ranks = membership_->size();
   comm::RegroupRequest request;
   request.reason = failure;
-  if (failure.ok() && point_.size > 0 && point_.size < ranks) request.size = point_.size;
+  if (failure.ok() && point_.size > 0 && point_.size < ranks) {
+    request.size = point_.size;
+    request.reason = failure = HandShardsOver(point_.size);
+    if (!failure.ok() && TroubleOf(failure) != Trouble::kPeer) return failure;
+    if (!failure.ok()) request.size = 0;
+  }
   const int attempts = 2 * ranks + 3;
   for (int attempt = 0; attempt < attempts; ++attempt) {
     (void)ReachFault(options_.faults, "recovery.begin");
@@ -124,10 +129,18 @@ absl::Status Session::Change(absl::Status failure) {
 void Session::SayWhatChanged(const TakeoverReport& report, double seconds, LogLevel level) {
   if (communicator_->rank() != 0) return;
   const int ranks = communicator_->size();
-  std::string text =
-      absl::StrCat(membership_->Describe(), ": going on with ", ranks, ranks == 1 ? " rank" : " ranks",
-                   " as generation ", generation(), absl::StrFormat(" after %.2f s", seconds), " from step ",
-                   point_.counters.step + 1, ", no step redone");
+  std::string text = absl::StrCat(
+      membership_->Describe(), ": going on with ", ranks, ranks == 1 ? " rank" : " ranks", " as generation ",
+      generation(), absl::StrFormat(" after %.2f s", seconds), " from step ", point_.counters.step + 1);
+  if (report.lost) {
+    absl::StrAppend(&text, "; some of the optimizer's state died with ",
+                    config_.execution().mirror_optimizer() ? "both of its holders"
+                                                           : "its holder (execution.mirror_optimizer: false)",
+                    ", so the run goes back to its newest checkpoint");
+    log_->Log(level, text);
+    return;
+  }
+  absl::StrAppend(&text, ", no step redone");
   if (!report.behind.empty()) {
     absl::StrAppend(&text, "; rank ", absl::StrJoin(report.behind, ", "), " took its result from rank ",
                     report.source);

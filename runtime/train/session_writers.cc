@@ -31,6 +31,7 @@ absl::Status Session::OpenObservers() {
                           " training records, steps ", point_.counters.step + 1, " to ", plan_.stop, " of ",
                           plan_.horizon, ", results in ", options_.out));
 
+  log_->Info(DescribeMemory(PlanMemory()));
   if (compressor_ != nullptr) {
     log_->Info(absl::StrCat("gradients travel by ", compressor_->Describe()));
   } else if (config_.compression().has_wire()) {

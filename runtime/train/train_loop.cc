@@ -197,6 +197,7 @@ absl::Status TrainLoop::Step() {
   take_time();
   if (parts_.shards != nullptr) RETURN_IF_ERROR(CompleteParameters(&metrics.comm_seconds));
   FlipForTests("update.parameters", parts_.state->parameters());
+  if (parts_.state->moments() > 0) FlipForTests("update.moments", parts_.state->moment(0));
   take_time();
   (void)ReachFault(parts_.faults, "step.committed");
   return TellStep(metrics, vote_end);
@@ -224,10 +225,10 @@ absl::StatusOr<Replica::Gradient> TrainLoop::ReduceAndVote(Verdict* verdict, dou
       ASSIGN_OR_RETURN(gradient, parts_.replica->Step(*parts_.state, dropout_key_, FetchForStep()));
     }
     FlipForTests("reduce.result", {gradient.values, parts_.state->layout().total_elements});
-    Ballot ballot = NewBallot();
     const absl::Span<const double> sums = parts_.optimizer->SumSquares(*parts_.team, gradient.values);
-    if (parts_.shards != nullptr) ballot.norm_sums = sums;
     RETURN_IF_ERROR(ReachFault(parts_.faults, "step.before_vote"));
+    Ballot ballot = NewBallot();
+    if (parts_.shards != nullptr) ballot.norm_sums = sums;
     ballot.lanes = gradient.lanes;
     ballot.checksum = parts_.optimizer->checksum();
     const double vote_begin = MonotonicSeconds();

@@ -3,81 +3,22 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
+#include <algorithm>
 #include <memory>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "runtime/core/rng.h"
-#include "runtime/train/optimizer.h"
-#include "runtime/train/state_shards.h"
 #include "tests/testing/run_ranks.h"
+#include "tests/train/sample_shards.h"
 
 namespace lockstep::train {
 namespace {
 
-std::shared_ptr<graph::ParameterLayout> Layout(const std::vector<int64_t>& sizes) {
-  auto layout = std::make_shared<graph::ParameterLayout>();
-  for (const int64_t size : sizes) {
-    graph::ParameterLayout::Entry entry;
-    entry.name = absl::StrCat("p", layout->entries.size());
-    entry.shape = *Shape::FromDims({size});
-    entry.offset = layout->total_elements;
-    entry.elements = static_cast<size_t>(size);
-    layout->total_elements += static_cast<size_t>((size + 15) / 16 * 16);
-    layout->entries.push_back(entry);
-  }
-  return layout;
-}
-
-std::vector<Bucket> BucketsOf(const graph::ParameterLayout& layout) {
-  std::vector<int64_t> ends;
-  for (size_t i = 0; i < layout.entries.size(); ++i) {
-    const bool last = i + 1 == layout.entries.size();
-    ends.push_back(static_cast<int64_t>(last ? layout.total_elements : layout.entries[i + 1].offset));
-  }
-  return PlanBuckets(ends, 20000, 0);
-}
-
-const std::vector<int64_t> kSizes = {30000, 5, 4096, 4097, 10000};
-
-float GradientAt(int step, int64_t i) {
-  return static_cast<float>(static_cast<int64_t>(Mix64(static_cast<uint64_t>(step * 1000003 + i)) % 2001) -
-                            1000) /
-         777.0f;
-}
-
-AlignedBuffer<float> GradientOf(const graph::ParameterLayout& layout, int step) {
-  AlignedBuffer<float> gradient(layout.total_elements);
-  for (const auto& entry : layout.entries) {
-    for (size_t i = entry.offset; i < entry.offset + entry.elements; ++i)
-      gradient[i] = GradientAt(step, static_cast<int64_t>(i));
-  }
-  return gradient;
-}
-
-OptimizerConfig AdamW() {
-  OptimizerConfig config;
-  auto* adamw = config.mutable_adamw();
-  adamw->set_lr(0.01);
-  adamw->set_beta1(0.9);
-  adamw->set_beta2(0.99);
-  adamw->set_epsilon(1e-8);
-  adamw->set_weight_decay(0.1);
-  adamw->set_no_decay("p1");
-  return config;
-}
-
-bool SameBits(absl::Span<const float> a, absl::Span<const float> b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
-
 // Shards of every world, one after the other in this process: norm, parameters and moments are the whole's.
 TEST(OptimizerShards, GiveTheBitsOfTheWhole) {
-  const auto layout = Layout(kSizes);
-  const OptimizerConfig config = AdamW();
-  EmaConfig ema;
-  ema.set_decay(0.9);
+  const auto layout = SampleLayout();
+  const OptimizerConfig config = SampleAdamW();
+  const EmaConfig ema = SampleEma();
   ModelState whole(layout, {}, MomentNames(config), /*ema=*/true);
   whole.Initialize(5);
   Optimizer optimizer(config, &ema, *layout);
@@ -90,7 +31,7 @@ TEST(OptimizerShards, GiveTheBitsOfTheWhole) {
       std::vector<std::unique_ptr<Optimizer>> optimizers;
       std::vector<StateShards> shards;
       for (int rank = 0; rank < ranks; ++rank) {
-        shards.emplace_back(*layout, BucketsOf(*layout), rank, ranks, mirrored);
+        shards.emplace_back(*layout, SampleBuckets(*layout), rank, ranks, mirrored);
         const OptimizerShard shard = shards[rank].OfThisRank();
         states.push_back(
             std::make_unique<ModelState>(layout, graph::StateLayout(), MomentNames(config), true));
@@ -99,7 +40,7 @@ TEST(OptimizerShards, GiveTheBitsOfTheWhole) {
         optimizers.push_back(std::make_unique<Optimizer>(config, &ema, *layout, &shard));
       }
       for (int step = 0; step < 3; ++step) {
-        const AlignedBuffer<float> gradient = GradientOf(*layout, step);
+        const AlignedBuffer<float> gradient = SampleGradient(*layout, step);
         const double norm = optimizer.Norm(team, gradient.data(), 0.5);
         std::vector<double> sums;
         for (auto& one : optimizers) {
@@ -136,8 +77,8 @@ TEST(OptimizerShards, GiveTheBitsOfTheWhole) {
 }
 
 TEST(MoveRanges, BringsEveryoneWhatItNeeds) {
-  const auto layout = Layout(kSizes);
-  const ShardPlan before(*layout, BucketsOf(*layout), 4);
+  const auto layout = SampleLayout();
+  const ShardPlan before(*layout, SampleBuckets(*layout), 4);
   const auto elements = static_cast<int64_t>(layout->total_elements);
   const testing::RunRanksOptions options{.size = 4, .what = "move"};
   const absl::Status status = testing::RunRanks(options, [&](comm::Communicator& comm) -> absl::Status {
