@@ -10,6 +10,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "comm/communicator.h"
 
 namespace lockstep::comm {
@@ -51,7 +52,7 @@ struct Call {
   int to = -1;    // of kSend and kSendRecv
   int from = -1;  // of kRecv and kSendRecv
   int lanes = 0;  // of kReduceLanes, and of kReduceScatter where it adds in the lane tree's order
-  std::vector<LanePart> parts;
+  absl::InlinedVector<LanePart, 4> parts;
   // Where each rank's lanes begin, and at last their number; empty: LanesOfRank. Never from callers:
   // hierarchies divide lanes among machines so.
   std::vector<int> lane_bounds;

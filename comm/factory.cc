@@ -53,6 +53,7 @@ absl::Status CheckNames(const CommunicatorOptions& options) {
     return ConfigError(absl::StrCat(
         "'", options.between, "' between machines is for the backends hier and auto, not ", options.backend));
   }
+  if (!options.cost_model.empty()) RETURN_IF_ERROR(CostModelFromText(options.cost_model).status());
   return AlgorithmFromName(options.algorithm).status();
 }
 
@@ -80,15 +81,15 @@ struct Places {
 // Also checks that all ranks want the same backend.
 absl::StatusOr<Places> FindPlaces(Meeting& meeting, const CommunicatorOptions& options, Deadline deadline) {
   const std::string boot = BootId();
-  ASSIGN_OR_RETURN(
-      const auto all,
-      meeting.Exchange(absl::StrCat("world/", options.generation),
-                       PackTexts({WishOf(options), boot, NetworkNamespace(), options.machine}), deadline));
+  ASSIGN_OR_RETURN(const auto all, meeting.Exchange(absl::StrCat("world/", options.generation),
+                                                    PackTexts({WishOf(options), boot, NetworkNamespace(),
+                                                               options.machine, options.cost_model}),
+                                                    deadline));
   Places places;
   std::vector<std::string> first;
   for (int rank = 0; rank < meeting.size(); ++rank) {
     std::vector<std::string> theirs;
-    if (!UnpackTexts(all[rank], theirs) || theirs.size() != 4) {
+    if (!UnpackTexts(all[rank], theirs) || theirs.size() != 5) {
       return PeerError(
           absl::StrCat("rank ", rank, " says who it is in a way unknown here; is it of this version?"));
     }
@@ -96,6 +97,11 @@ absl::StatusOr<Places> FindPlaces(Meeting& meeting, const CommunicatorOptions& o
       return ConfigError(absl::StrCat("the ranks differ in their communication backend: rank ",
                                       meeting.rank(), " wants '", WishOf(options), "', rank ", rank, " '",
                                       theirs[0], "'"));
+    }
+    // Each would choose its own algorithms by it.
+    if (theirs[4] != options.cost_model) {
+      return ConfigError(absl::StrCat("the ranks differ in their cost model: rank ", meeting.rank(), " has '",
+                                      options.cost_model, "', rank ", rank, " '", theirs[4], "'"));
     }
     if (rank == 0) first = theirs;
     places.one_kernel = places.one_kernel && !boot.empty() && theirs[1] == first[1];

@@ -32,7 +32,8 @@ struct CommunicatorOptions {
   // A CRC-32C of every frame's payload over tcp; unset: between machines, not on loopback. The same on all
   // ranks.
   std::optional<bool> payload_crc;
-  std::string cost_model;  // CostModelText of an earlier run; "": measured at the start, in some milliseconds
+  // CostModelText of an earlier run, the same on all ranks; "": measured at the start, in some milliseconds.
+  std::string cost_model;
   // For tests, equal or not on the ranks. Ranks that name different machines count as apart, wherever they
   // are; "": as found. And the pace of each tcp connection's sends, for links slower than this machine's;
   // 0: as it goes.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <ctime>
 #include <utility>
 #include <vector>
@@ -27,6 +28,47 @@ constexpr char kPrefix[] = ".meeting-";
 
 // Through the open descriptor, so that a replaced file is never mistaken for this one.
 std::string PathOf(const Fd& fd) { return absl::StrCat("/proc/self/fd/", fd.get()); }
+
+// Whether the file holds what a meeting begins with (comm/store.cc): lengths, key and value of the secret.
+bool BeginsMeeting(int fd) {
+  constexpr char kBeginning[] = "\6\0\0\0\40\0\0\0secret";
+  char found[sizeof kBeginning - 1];
+  return pread(fd, found, sizeof found, 0) == sizeof found &&
+         std::memcmp(found, kBeginning, sizeof found) == 0;
+}
+
+// Takes away what an earlier start left at `path`. Error: ConfigError where something else is there, which is
+// left alone.
+absl::Status MakeRoom(const std::string& path) {
+  struct stat info;
+  if (lstat(path.c_str(), &info) != 0) return absl::OkStatus();  // what else may be wrong shows later
+  const Fd fd(S_ISREG(info.st_mode) ? open(path.c_str(), O_RDONLY | O_CLOEXEC) : -1);
+  if (!fd.valid() || (info.st_size > 0 && !BeginsMeeting(fd.get()))) {
+    return ConfigError(
+        absl::StrCat("the meeting file ", path,
+                     " would take the place of something that is no meeting file; name one that "
+                     "is not there yet"));
+  }
+  unlink(path.c_str());
+  return absl::OkStatus();
+}
+
+// Whether a rank may write into the file at `path` and believe its secret: nobody else can have made it. Error:
+// ConfigError.
+absl::Status CheckFound(int fd, const std::string& path) {
+  struct stat info;
+  if (fstat(fd, &info) != 0) return PeerError(ErrnoText(absl::StrCat("the meeting file ", path), errno));
+  if (!S_ISREG(info.st_mode) || !BeginsMeeting(fd)) {
+    return ConfigError(
+        absl::StrCat(path, " is there, but is no meeting file; name one that is not there yet"));
+  }
+  // Over NFS what root makes may be another's.
+  if ((info.st_mode & 077) != 0 || (info.st_uid != geteuid() && geteuid() != 0)) {
+    return ConfigError(absl::StrCat("the meeting file ", path,
+                                    " is another user's, or open to others (its mode must be 0600)"));
+  }
+  return absl::OkStatus();
+}
 
 class FileMeeting : public Meeting {
  public:
@@ -85,7 +127,7 @@ void DeleteStaleMeetings(const std::string& folder) {
 absl::StatusOr<std::unique_ptr<Meeting>> Host(const std::string& path, int size, Deadline deadline) {
   RETURN_IF_ERROR(RealFileSystem()->CreateFolders(ParentFolder(path)));
   DeleteStaleMeetings(ParentFolder(path));
-  unlink(path.c_str());
+  RETURN_IF_ERROR(MakeRoom(path));
   // Filled before it gets its name, so that nobody opens it without its secret.
   const std::string draft = absl::StrCat(path, ".", getpid());
   Fd fd(open(draft.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
@@ -116,15 +158,20 @@ absl::StatusOr<std::unique_ptr<Meeting>> Join(const std::string& path, int rank,
                                               Deadline deadline) {
   const std::string number = RandomSecret();
   bool claimed_by_another = false, found = false;
+  absl::Status unfit;  // why the file that is there is none of ours
   while (!deadline.Passed()) {
-    Fd fd(open(path.c_str(), O_RDWR | O_CLOEXEC));
+    Fd fd(open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK));
     if (!fd.valid()) {
       absl::SleepFor(kPause);
       continue;
     }
     found = true;
+    unfit = CheckFound(fd.get(), path);
     auto store = OpenFileStore(PathOf(fd));
-    if (!store.ok() || !(*store)->Put(absl::StrCat("join/", rank), number).ok()) continue;
+    if (!unfit.ok() || !store.ok() || !(*store)->Put(absl::StrCat("join/", rank), number).ok()) {
+      absl::SleepFor(kPause);  // rank 0 may still replace it
+      continue;
+    }
     struct stat info;
     // No names left: rank 0 of this start has replaced what a killed one left behind.
     while (!deadline.Passed() && fstat(fd.get(), &info) == 0 && info.st_nlink > 0) {
@@ -136,6 +183,7 @@ absl::StatusOr<std::unique_ptr<Meeting>> Join(const std::string& path, int rank,
       if (accepted.ok()) absl::SleepFor(kPause);
     }
   }
+  RETURN_IF_ERROR(unfit);
   return DeadlineError(absl::StrCat(
       "rank ", rank, " of ", size, " waited for rank 0 at the meeting file ", path,
       claimed_by_another ? ", where another process is that rank already (or did, in an earlier start)"

@@ -5,7 +5,8 @@
 // with a random number; rank 0 answers `accept/<rank>` with that number. A rank that opened the remains of an
 // earlier, killed start is never accepted there; it notices that the file was replaced and joins again. Two
 // processes that both claim to be one rank are told apart by their numbers. The file is deleted when all have
-// met.
+// met. A file at that path that is no meeting's is left alone, and one that others may have written is not
+// believed.
 #ifndef LOCKSTEP_COMM_FILE_MEETING_H_
 #define LOCKSTEP_COMM_FILE_MEETING_H_
 
@@ -16,7 +17,8 @@
 
 namespace lockstep::comm {
 
-// The folder of `path` is made by rank 0 when it is missing.
+// The folder of `path` is made by rank 0 when it is missing. Errors: DeadlineError that lists who did not come,
+// ConfigError for a path that cannot be used.
 absl::StatusOr<std::unique_ptr<Meeting>> JoinFileMeeting(const std::string& path, int rank, int size,
                                                          Deadline deadline);
 

@@ -43,7 +43,7 @@ struct CommFlags {
   comm::CommBenchOptions bench;
   comm::CommunicatorOptions communicator;
   std::string min_size = "32M", max_size = "32M", step_size = "1M", pace = "0";
-  std::string folder;
+  std::string folder, cost_model;
   double deadline_seconds = 300;
   bool payload_crc = false;
   bool verbose = false;
@@ -71,6 +71,21 @@ absl::Status CheckForeignFlags(const CommFlags& flags) {
   return absl::OkStatus();
 }
 
+absl::Status CheckTimes(const CommFlags& flags) {
+  // So that "nan" is refused too.
+  if (!(flags.deadline_seconds > 0)) return ConfigError("--deadline: more than 0 seconds are needed");
+  if (!(flags.bench.timeout_seconds >= 0)) return ConfigError("-T: 0 seconds (as --deadline says), or more");
+  return absl::OkStatus();
+}
+
+absl::Status ReadCostModel(CommFlags* flags) {
+  if (flags->cost_model.empty()) return absl::OkStatus();
+  const auto text = ReadWholeFile(RealFileSystem(), flags->cost_model);
+  if (!text.ok()) return ConfigError(absl::StrCat("--cost-model: ", text.status().message()));
+  flags->communicator.cost_model = *text;
+  return absl::OkStatus();
+}
+
 // nccl-tests takes this from the environment only.
 absl::Status ReadLeastBandwidth(CommFlags* flags) {
   const char* const text = std::getenv("NCCL_TESTS_MIN_BW");
@@ -82,6 +97,8 @@ absl::Status ReadLeastBandwidth(CommFlags* flags) {
 absl::Status RunBench(CommFlags flags, const comm::World& world) {
   RETURN_IF_ERROR(ReadSizes(&flags));
   RETURN_IF_ERROR(CheckForeignFlags(flags));
+  RETURN_IF_ERROR(CheckTimes(flags));
+  RETURN_IF_ERROR(ReadCostModel(&flags));
   RETURN_IF_ERROR(ReadLeastBandwidth(&flags));
   const std::unique_ptr<Logger> log =
       MakeStderrLogger(world.size > 1 ? world.rank : -1, flags.verbose ? LogLevel::kDebug : LogLevel::kInfo);
@@ -235,6 +252,11 @@ void AddTransportFlags(CLI::App* command, CommFlags* flags) {
       ->add_option("--algo", flags->bench.algorithm,
                    "Algorithm, by name; all: each that can, in turn; default: the backend's choice by size")
       ->type_name("NAME");
+  command
+      ->add_option("--cost-model", flags->cost_model,
+                   "Take what the choice by size goes by from this file, in place of measuring it: what "
+                   "--verbose prints behind \"cost model:\"")
+      ->type_name("FILE");
   command
       ->add_option(
           "--interface", flags->communicator.interface,

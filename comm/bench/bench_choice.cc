@@ -48,12 +48,24 @@ absl::StatusOr<std::vector<Named>> FindAll(const char* what, const Named (&all)[
 }
 
 absl::Status CheckNumbers(const CommBenchOptions& o) {
-  if (o.iterations < 1 || o.warmup < 0 || o.per_iteration < 1 || o.check < 0 || o.average < 0 ||
-      o.average > 3 || o.skip < 0 || o.skip >= o.iterations || o.unalign < 0 || o.unalign > 64) {
-    return ConfigError(
-        "the benchmark needs at least one iteration beyond those skipped, at least one operation in it, an "
-        "average of 0..3, and an unalignment of 0..64 elements");
+  const struct {
+    bool good;
+    const char* flag;
+    int value;
+    const char* wanted;
+  } rules[] = {
+      {o.iterations >= 1, "-n", o.iterations, "at least one iteration"},
+      {o.warmup >= 0, "-w", o.warmup, "0 iterations or more"},
+      {o.per_iteration >= 1, "-m", o.per_iteration, "at least one operation in an iteration"},
+      {o.check >= 0, "-c", o.check, "0 iterations or more"},
+      {o.average >= 0 && o.average <= 3, "-a", o.average, "0 to 3"},
+      {o.skip >= 0 && o.skip < o.iterations, "-K", o.skip, "fewer iterations than -n"},
+      {o.unalign >= 0 && o.unalign <= 64, "-u", o.unalign, "0 to 64 elements"},
+  };
+  for (const auto& rule : rules) {
+    if (!rule.good) return ConfigError(absl::StrCat(rule.flag, " ", rule.value, ": it takes ", rule.wanted));
   }
+  if (!(o.min_busbw >= 0)) return ConfigError("--min-busbw: it takes 0 GB/s or more");
   if (o.verify && o.per_iteration > 1) {
     return ConfigError(
         "verifying every timed iteration needs one operation in each (-m 1): a second one would find its "
@@ -132,9 +144,9 @@ absl::Status BenchChoice::CheckCombination(const std::string& name, DType dtype,
 absl::StatusOr<std::vector<size_t>> SizesOf(const CommBenchOptions& o) {
   if (o.min_bytes < 1 || o.max_bytes < o.min_bytes || (o.step_factor != 0 && !(o.step_factor > 1)) ||
       (o.step_factor == 0 && o.step_bytes == 0)) {
-    return ConfigError(
-        "the sweep makes no sense: it needs 1 <= min <= max bytes, and a factor above 1 or a step above 0 "
-        "bytes");
+    return ConfigError(absl::StrCat("no sizes from -b ", o.min_bytes, " to -e ", o.max_bytes, " bytes (-f ",
+                                    o.step_factor, ", -i ", o.step_bytes,
+                                    "): it takes 1 <= b <= e, and a factor f above 1 or a step i above 0"));
   }
   std::vector<size_t> sizes;
   for (double bytes = static_cast<double>(o.min_bytes); bytes <= static_cast<double>(o.max_bytes);

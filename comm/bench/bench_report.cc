@@ -1,6 +1,10 @@
 #include "comm/bench/bench_report.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -118,6 +122,16 @@ void PrintFooter(std::ostream& out, const CommBenchOptions& options, const std::
       << "# Collective test concluded: " << options.collective << "\n";
 }
 
+absl::Status CheckOutputFiles(const CommBenchOptions& options) {
+  for (const auto& [flag, path] :
+       {std::pair("-J", options.json_file), std::pair("--plot", options.plot_file)}) {
+    const std::string folder = ParentFolder(path);
+    if (path.empty() || access(folder.c_str(), W_OK | X_OK) == 0) continue;
+    return ConfigError(ErrnoText(absl::StrCat(flag, " ", path, ": cannot write into ", folder), errno));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status WriteJson(const CommBenchOptions& options, const std::string& backend,
                        const std::vector<BenchRank>& ranks, const std::vector<BenchLine>& lines) {
   nlohmann::json json;
@@ -149,7 +163,8 @@ absl::Status WriteJson(const CommBenchOptions& options, const std::string& backe
   json["out_of_bounds"] = {{"count", TotalWrong(lines)}, {"okay", TotalWrong(lines) == 0}};
   json["average_bus_bandwidth"] = {{"bandwidth", MeanBusBandwidth(lines)},
                                    {"okay", FastEnough(options, lines)}};
-  return WriteFileAtomically(RealFileSystem(), options.json_file, json.dump(2) + "\n");
+  return WriteFileAtomically(RealFileSystem(), options.json_file,
+                             json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 std::vector<PlotLine> PlotLinesOf(const std::vector<BenchLine>& lines) {

@@ -49,6 +49,8 @@ double MeanBusBandwidth(const std::vector<BenchLine>& lines);
 // Whether the mean is what the options ask for at least.
 bool FastEnough(const CommBenchOptions& options, const std::vector<BenchLine>& lines);
 
+// Whether the files that the options ask for can be written, as far as their folders tell. Error: ConfigError.
+absl::Status CheckOutputFiles(const CommBenchOptions& options);
 absl::Status WriteJson(const CommBenchOptions& options, const std::string& backend,
                        const std::vector<BenchRank>& ranks, const std::vector<BenchLine>& lines);
 

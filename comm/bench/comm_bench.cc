@@ -302,6 +302,13 @@ class Bench {
 
 absl::Status RunCommBench(const CommBenchOptions& options, Communicator& communicator, std::ostream& out) {
   ASSIGN_OR_RETURN(BenchChoice choice, ChoiceOf(options, communicator.size()));
+  if (communicator.rank() == 0) {
+    const absl::Status able = CheckOutputFiles(options);
+    if (!able.ok()) {
+      communicator.Abort(able);  // the others wait already
+      return able;
+    }
+  }
   return Bench(options, std::move(choice), communicator).Run(out);
 }
 

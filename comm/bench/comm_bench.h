@@ -57,7 +57,8 @@ const std::vector<std::string>& BenchCollectives();
 absl::StatusOr<size_t> ParseSize(absl::string_view text);
 
 // Collective; only rank 0 writes to `out`. Every value is checked against its exactly known result. Errors,
-// on every rank: ConfigError for unknown names (listing the known ones) before anything runs; an Internal
+// on every rank: ConfigError for unknown names (listing the known ones) and files that cannot be written, before
+// anything runs; an Internal
 // error when values were wrong or the bandwidth too low, after the whole table is printed; the
 // communicator's.
 absl::Status RunCommBench(const CommBenchOptions& options, Communicator& communicator, std::ostream& out);

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "comm/bench/bench_values.h"
+#include "comm/shm/control.h"
 #include "comm/shm/direct_two_shot.h"
 #include "comm/shm/processor.h"
 #include "runtime/core/clock.h"
@@ -60,7 +61,8 @@ double Median(std::vector<double>& values) {
 }  // namespace
 
 absl::StatusOr<MemoryBound> MemoryBound::Make(int ranks, size_t max_bytes) {
-  if (ranks < 2) return ConfigError("the bound is that of 2 ranks or more");
+  if (ranks < 2 || ranks > kMaxShmRanks)
+    return ConfigError(absl::StrCat("the bound is that of 2 to ", kMaxShmRanks, " ranks"));
   MemoryBound made;
   made.ranks_ = ranks;
   // Launchers bind a rank to its core; the others' cores are this machine's too.

@@ -14,7 +14,7 @@ std::byte* At(void* data, size_t offset) { return static_cast<std::byte*>(data) 
 // What a machine adds by itself: of lanes one array for each of its maximal subtrees, else one.
 struct HierEngine::Sum {
   Cut cut;
-  std::vector<LaneRange> nodes;     // of this machine; one empty range where there are no lanes
+  LaneRanges nodes;                 // of this machine; one empty range where there are no lanes
   std::vector<int> machine_bounds;  // lanes of the machines; empty: as LanesOfRank divides them
   bool to_root;                     // only the root takes the result
   bool in_scratch;                  // this rank's columns of the sums, two pieces by turns

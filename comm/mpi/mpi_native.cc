@@ -41,6 +41,12 @@ MPI_Datatype TypeOf(DType dtype) {
   return MPI_DATATYPE_NULL;
 }
 
+// What every library adds and compares as the hardware does. Open MPI's vector code saturates sums of 8 bits
+// (its issue 8045) and compares unsigned numbers as signed ones on some processors (its issue 10648).
+bool ReducedAlikeEverywhere(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF64 || dtype == DType::kI32 || dtype == DType::kI64;
+}
+
 MPI_Op OpOf(ReduceOp op) {
   switch (op) {
     case ReduceOp::kProd:
@@ -73,8 +79,7 @@ bool MpiNative::Can(const Call& call) const {
     return false;
   if (call.lanes > 0) return false;
   const DType dtype = call.dtype();
-  const bool half = dtype == DType::kF16 || dtype == DType::kBF16;
-  if (Reduces(call.kind) && (call.op == ReduceOp::kAvg || half)) return false;
+  if (Reduces(call.kind) && (call.op == ReduceOp::kAvg || !ReducedAlikeEverywhere(dtype))) return false;
   switch (call.kind) {
     case Collective::kAllReduce:
     case Collective::kReduce:

@@ -20,9 +20,9 @@ class MpiNative {
       : transport_(transport), rank_(rank), size_(size), largest_count_(largest_count) {}
 
   // Whether the library can carry `call` out as we promise it; the same on all ranks. It cannot where it has
-  // no such type (16-bit floats), operation (kAvg) or order (reduce_lanes), where an algorithm was asked for
-  // by name, where only the two ends of a message know its length (all_to_all_v), and where parts lie beyond
-  // an int.
+  // no such type (16-bit floats), operation (kAvg) or order (reduce_lanes), where libraries compute otherwise
+  // than we promise (8-bit and unsigned integers), where an algorithm was asked for by name, where only the two
+  // ends of a message know its length (all_to_all_v), and where parts lie beyond an int.
   bool Can(const Call& call) const;
 
   // All ranks are known to have made this call. Results are never computed in place, whatever the buffers:

@@ -32,7 +32,7 @@ int AppendLanes(LaneRange node, LanePlan& plan) {
   return static_cast<int>(plan.parts.size() + plan.steps.size()) - 1;
 }
 
-void AppendMaximal(LaneRange node, LaneRange owned, std::vector<LaneRange>& out) {
+void AppendMaximal(LaneRange node, LaneRange owned, LaneRanges& out) {
   if (node.end <= owned.begin || owned.end <= node.begin) return;
   if (owned.Contains(node)) {
     out.push_back(node);
@@ -99,8 +99,8 @@ LaneRange SiblingOf(LaneRange node, int lanes) {
   return node.begin == parent.begin ? LaneRange{split, parent.end} : LaneRange{parent.begin, split};
 }
 
-std::vector<LaneRange> MaximalSubtrees(LaneRange owned, int lanes) {
-  std::vector<LaneRange> out;
+LaneRanges MaximalSubtrees(LaneRange owned, int lanes) {
+  LaneRanges out;
   if (owned.size() > 0) AppendMaximal({0, lanes}, owned, out);
   return out;
 }

@@ -16,6 +16,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
+
 namespace lockstep::comm {
 
 // Lanes begin .. end-1; a node of the tree, or what a rank owns.
@@ -42,7 +44,8 @@ LaneRange ParentOf(LaneRange node, int lanes);
 LaneRange SiblingOf(LaneRange node, int lanes);
 
 // The largest nodes inside `owned`, in lane order. They cover it exactly.
-std::vector<LaneRange> MaximalSubtrees(LaneRange owned, int lanes);
+using LaneRanges = absl::InlinedVector<LaneRange, 8>;  // as many as a small world needs without allocating
+LaneRanges MaximalSubtrees(LaneRange owned, int lanes);
 
 // "left += right" makes the value of node left.begin .. right.end.
 struct LaneMerge {

@@ -15,8 +15,9 @@
 namespace lockstep::comm {
 namespace {
 
-// Elements evaluated at a time: intermediate sums of a block stay in the first-level cache.
-constexpr size_t kBlock = 1024;
+// Elements evaluated at a time: intermediate sums of a block stay in the first-level cache, and all inputs are
+// read side by side (see SumInOrder).
+constexpr size_t kBlock = 256;
 
 // Signed sums and products wrap around, as the hardware does.
 template <typename T>
@@ -96,8 +97,8 @@ ReduceProgram::ReduceProgram(int inputs, const std::vector<AddStep>& steps, Redu
     if (free == used.size()) used.push_back(false);
     const bool last = k + 1 == steps.size();
     if (!last) used[free] = true;
-    place[inputs + k] = last ? kOut : ~static_cast<int>(free);
-    instructions_.push_back({left, right, place[inputs + k]});
+    place[inputs + k] = ~static_cast<int>(free);
+    steps_.push_back({left, right, place[inputs + k]});
   }
   scratch_blocks_ = static_cast<int>(used.size());
 }
@@ -130,9 +131,9 @@ void ReduceProgram::RunBlocks(const void* const* inputs, void* out, size_t count
     } else {
       target = stores == Stores::kStreaming ? staged[2] : result + begin;
     }
-    if (instructions_.empty()) std::memmove(target, operand(0, 0), n * sizeof(Acc));  // rounded, if so asked
-    for (const Instruction& step : instructions_) {
-      Acc* to = step.to == kOut ? target : &scratch[~step.to * kBlock];
+    if (steps_.empty()) std::memmove(target, operand(0, 0), n * sizeof(Acc));  // rounded, if so asked
+    for (const SumStep& step : steps_) {
+      Acc* to = &step == &steps_.back() ? target : &scratch[~step.to * kBlock];
       CombineFast(op_, operand(step.left, 0), operand(step.right, 1), to, n);
       if (Rounds<T>()) Round(to, to, n);
     }
@@ -152,14 +153,21 @@ void ReduceProgram::RunBlocks(const void* const* inputs, void* out, size_t count
 bool ReduceProgram::RunWhole(const void* const* inputs, void* out, size_t count, Stores stores) const {
   const bool sum = op_ == ReduceOp::kSum || op_ == ReduceOp::kAvg;
   const bool shape = balanced_ && (inputs_ == 2 || inputs_ == 4 || inputs_ == 8);
-  if (!sum || !shape || divisor_ != 1 || wire_ != Wire::kFull) return false;
-  const bool stream = stores == Stores::kStreaming;
+  const bool fits = !steps_.empty() && steps_.size() <= kSumMostSteps && scratch_blocks_ <= kSumScratchPlaces;
+  if (!sum || (!shape && !fits) || divisor_ != 1 || wire_ != Wire::kFull) return false;
+  const auto run = [&](auto* typed_out) {
+    const auto* const in = reinterpret_cast<const std::remove_pointer_t<decltype(typed_out)>* const*>(inputs);
+    const bool stream = stores == Stores::kStreaming;
+    if (shape) {
+      SumBalanced(in, inputs_, typed_out, count, stream);
+    } else {
+      SumInOrder(in, steps_, typed_out, count, stream);
+    }
+  };
   if (dtype_ == DType::kF32) {
-    SumBalanced(reinterpret_cast<const float* const*>(inputs), inputs_, static_cast<float*>(out), count,
-                stream);
+    run(static_cast<float*>(out));
   } else if (dtype_ == DType::kF64) {
-    SumBalanced(reinterpret_cast<const double* const*>(inputs), inputs_, static_cast<double*>(out), count,
-                stream);
+    run(static_cast<double*>(out));
   } else {
     return false;
   }

@@ -11,6 +11,7 @@
 
 #include "comm/communicator.h"
 #include "comm/plan/lane_tree.h"
+#include "comm/reduce/sum_kernels.h"
 
 namespace lockstep::comm {
 
@@ -34,11 +35,6 @@ class ReduceProgram {
   int inputs() const { return inputs_; }
 
  private:
-  // Operands: an input i >= 0; scratch block ~i for i < 0. kOut is the output.
-  static constexpr int kOut = 1 << 20;
-  struct Instruction {
-    int left, right, to;
-  };
   template <typename T, typename Acc>
   void RunBlocks(const void* const* inputs, void* out, size_t count, Stores stores) const;
   template <typename T>
@@ -58,7 +54,7 @@ class ReduceProgram {
   Wire wire_;
   bool balanced_;  // the steps are BalancedSteps(inputs)
   int scratch_blocks_ = 0;
-  std::vector<Instruction> instructions_;
+  std::vector<SumStep> steps_;  // on scratch blocks
 };
 
 // values[i] = in[i] rounded to the wire's type and back, to nearest even; NaN stays NaN. May be in place.

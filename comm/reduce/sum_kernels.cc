@@ -67,6 +67,78 @@ void SumDouble(const double* const* in, int inputs, double* out, size_t count, b
   SumAny(in, inputs, out, count, stream);
 }
 
+constexpr size_t kGroup = 64;  // elements
+
+// Where an operand of the group that begins at element i lies: an input's moves along with i (all bits set), a
+// scratch place stays (none).
+template <typename T>
+struct Place {
+  T* base;
+  size_t moves;
+  T* At(size_t i) const { return base + (i & moves); }
+};
+
+template <typename T>
+struct PlacedStep {
+  Place<const T> left, right;
+  Place<T> to;
+};
+
+// Elements i .. i + n - 1, which are in one group; n is a multiple of the vectors' length.
+template <class D, typename T>
+HWY_INLINE void RunGroup(D d, const PlacedStep<T>* steps, size_t n_steps, size_t i, size_t n, bool stream) {
+  const size_t lanes = hn::Lanes(d);
+  for (size_t s = 0; s < n_steps; ++s) {
+    const T *const left = steps[s].left.At(i), *const right = steps[s].right.At(i);
+    T* const to = steps[s].to.At(i);
+    if (stream && s + 1 == n_steps) {
+      for (size_t j = 0; j < n; j += lanes)
+        hn::Stream(hn::Add(hn::LoadU(d, left + j), hn::LoadU(d, right + j)), d, to + j);
+    } else {
+      for (size_t j = 0; j < n; j += lanes)
+        hn::StoreU(hn::Add(hn::LoadU(d, left + j), hn::LoadU(d, right + j)), d, to + j);
+    }
+  }
+}
+
+template <typename T>
+void SumSteps(const T* const* in, const SumStep* steps, size_t n_steps, T* out, size_t count, bool stream) {
+  HWY_ALIGN T scratch[kSumScratchPlaces * kGroup];
+  PlacedStep<T> placed[kSumMostSteps];
+  const auto operand = [&](int code) -> Place<const T> {
+    return code >= 0 ? Place<const T>{in[code], ~size_t{0}}
+                     : Place<const T>{scratch + static_cast<size_t>(~code) * kGroup, 0};
+  };
+  for (size_t s = 0; s < n_steps; ++s) {
+    T* const to = s + 1 == n_steps ? out : scratch + static_cast<size_t>(~steps[s].to) * kGroup;
+    placed[s] = {operand(steps[s].left), operand(steps[s].right), {to, s + 1 == n_steps ? ~size_t{0} : 0}};
+  }
+  const hn::CappedTag<T, kGroup> d;
+  const hn::CappedTag<T, 1> one;
+  const size_t lanes = hn::Lanes(d);
+  size_t i = 0;
+  const auto singly = [&](size_t end) {
+    for (; i < end; ++i) RunGroup(one, placed, n_steps, i, 1, false);
+  };
+  // Stores around the caches want aligned vectors.
+  const size_t misaligned = reinterpret_cast<uintptr_t>(out) / sizeof(T) % lanes;
+  if (misaligned != 0) singly(HWY_MIN(count, lanes - misaligned));
+  for (; i + kGroup <= count; i += kGroup) RunGroup(d, placed, n_steps, i, kGroup, stream);
+  const size_t whole = i + (count - i) / lanes * lanes;
+  if (whole > i) RunGroup(d, placed, n_steps, i, whole - i, stream);
+  i = whole;
+  singly(count);
+}
+
+void SumStepsFloat(const float* const* in, const SumStep* steps, size_t n_steps, float* out, size_t count,
+                   bool stream) {
+  SumSteps(in, steps, n_steps, out, count, stream);
+}
+void SumStepsDouble(const double* const* in, const SumStep* steps, size_t n_steps, double* out, size_t count,
+                    bool stream) {
+  SumSteps(in, steps, n_steps, out, count, stream);
+}
+
 // One loop for both kinds of stores: `kStream` goes around the caches and needs aligned vectors.
 template <bool kStream>
 void CopyVectors(uint8_t* to, const uint8_t* from, size_t size_bytes) {
@@ -113,6 +185,8 @@ namespace lockstep::comm {
 
 HWY_EXPORT(SumFloat);
 HWY_EXPORT(SumDouble);
+HWY_EXPORT(SumStepsFloat);
+HWY_EXPORT(SumStepsDouble);
 HWY_EXPORT(CopyAround);
 HWY_EXPORT(CopyThrough);
 
@@ -121,6 +195,14 @@ void SumBalanced(const float* const* in, int inputs, float* out, size_t count, b
 }
 void SumBalanced(const double* const* in, int inputs, double* out, size_t count, bool stream) {
   HWY_DYNAMIC_DISPATCH(SumDouble)(in, inputs, out, count, stream);
+}
+void SumInOrder(const float* const* in, absl::Span<const SumStep> steps, float* out, size_t count,
+                bool stream) {
+  HWY_DYNAMIC_DISPATCH(SumStepsFloat)(in, steps.data(), steps.size(), out, count, stream);
+}
+void SumInOrder(const double* const* in, absl::Span<const SumStep> steps, double* out, size_t count,
+                bool stream) {
+  HWY_DYNAMIC_DISPATCH(SumStepsDouble)(in, steps.data(), steps.size(), out, count, stream);
 }
 void StreamCopy(void* to, const void* from, size_t size_bytes) {
   HWY_DYNAMIC_DISPATCH(CopyAround)(static_cast<uint8_t*>(to), static_cast<const uint8_t*>(from), size_bytes);

@@ -69,6 +69,7 @@ struct Control {
   alignas(64) std::atomic<uint32_t> sleeping;
   std::atomic<uint32_t> state;
   std::atomic<uint32_t> events;  // changes of `pairs`; a futex
+  std::atomic<int32_t> awaits;   // 1 + the rank that the owner sleeps for; 0: it does not
   alignas(64) ProgressWords progress;
   // Written before the ranks connect: the owner's process, where that has mapped this page, and what a peer
   // must find there to know that it reads the owner.

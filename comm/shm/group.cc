@@ -129,8 +129,7 @@ absl::Status ShmGroup::AwaitWord(int peer, const std::atomic<uint32_t>& word, ui
                                  const char* phase) {
   const auto ready = [&] { return Reached(word.load(std::memory_order_acquire), target); };
   if (Spin(ready)) return absl::OkStatus();
-  while (!ready()) RETURN_IF_ERROR(Sleep(peer, word, phase, ready));
-  return absl::OkStatus();
+  return SleepUntil(peer, word, phase, ready);
 }
 
 absl::Status ShmGroup::Await(const char* phase, uint32_t behind) {
@@ -181,6 +180,22 @@ void ShmGroup::PostEvent() {
   WakeSleepers(mine_->events);
 }
 
+std::string ShmGroup::DescribeAwaited(int awaited) const {
+  if (awaited < 0) return "nobody is awaited";
+  std::string text;
+  std::vector<bool> seen(size_);
+  seen[rank_] = seen[awaited] = true;
+  while (true) {
+    const int next = control(awaited).awaits.load(std::memory_order_relaxed) - 1;
+    if (next < 0 || next >= size_ || seen[next]) break;
+    seen[next] = true;
+    absl::StrAppend(&text, "it waits for rank ", NameOf(next), "; of rank ", NameOf(next), " is known: ");
+    awaited = next;
+  }
+  const int64_t noted = control(awaited).progress.noted.load(std::memory_order_relaxed);
+  return text + DescribeProgress(noted, liveness_.newest(), context_->clock.allowed());
+}
+
 absl::Status ShmGroup::CheckHealth(int awaited, const char* phase) {
   if (interrupted_.load(std::memory_order_acquire)) {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -214,11 +229,9 @@ absl::Status ShmGroup::CheckHealth(int awaited, const char* phase) {
     liveness_.Hear(control->progress.newest.load(std::memory_order_relaxed));
   }
   if (context_ != nullptr && WaitIsOver(context_->clock, liveness_)) {
-    const int64_t noted = awaited < 0 ? 0 : control(awaited).progress.noted.load(std::memory_order_relaxed);
-    return DeadlineError(
-        absl::StrCat("rank ", NameOf(awaited), " did not come to phase '", phase, "' within ",
-                     absl::FormatDuration(context_->clock.allowed()), "; ",
-                     DescribeProgress(noted, liveness_.newest(), context_->clock.allowed())));
+    return DeadlineError(absl::StrCat("rank ", NameOf(awaited), " did not come to phase '", phase,
+                                      "' within ", absl::FormatDuration(context_->clock.allowed()), "; ",
+                                      DescribeAwaited(awaited)));
   }
   return absl::OkStatus();
 }

@@ -67,8 +67,7 @@ class ShmGroup {
   template <typename Ready>
   absl::Status AwaitEvents(int peer, const char* phase, const Ready& ready) {
     if (Spin(ready)) return absl::OkStatus();
-    while (!ready()) RETURN_IF_ERROR(Sleep(peer, control(peer).events, phase, ready));
-    return absl::OkStatus();
+    return SleepUntil(peer, control(peer).events, phase, ready);
   }
   void PostEvent();  // wakes peers that wait for a change of this rank's message words
 
@@ -80,6 +79,8 @@ class ShmGroup {
   absl::Status CheckHealth(int awaited, const char* phase);
 
  private:
+  // What is known of `awaited`, and of whom it waits for in turn.
+  std::string DescribeAwaited(int awaited) const;
   static void CpuPause();
   static void Yield();
   int CoresOfAll() const;
@@ -100,6 +101,14 @@ class ShmGroup {
       Yield();
     }
     return false;
+  }
+  template <typename Ready>
+  absl::Status SleepUntil(int peer, const std::atomic<uint32_t>& word, const char* phase,
+                          const Ready& ready) {
+    mine_->awaits.store(1 + peer, std::memory_order_relaxed);  // stays when this fails: so it was
+    while (!ready()) RETURN_IF_ERROR(Sleep(peer, word, phase, ready));
+    mine_->awaits.store(0, std::memory_order_relaxed);
+    return absl::OkStatus();
   }
   template <typename Ready>
   absl::Status Sleep(int peer, const std::atomic<uint32_t>& word, const char* phase, const Ready& ready) {

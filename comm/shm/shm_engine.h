@@ -22,6 +22,7 @@
 #ifndef LOCKSTEP_COMM_SHM_SHM_ENGINE_H_
 #define LOCKSTEP_COMM_SHM_SHM_ENGINE_H_
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -44,6 +45,9 @@ absl::StatusOr<std::unique_ptr<Engine>> MakeShmEngine(Meeting& meeting, uint64_t
 inline Stores StagedStores(size_t size_bytes) {
   return size_bytes >= 4096 ? Stores::kStreaming : Stores::kCached;
 }
+
+// Elements of a piece: a multiple of `step` and at least one.
+inline size_t RoundDown(size_t value, size_t step) { return std::max(step, value / step * step); }
 
 class ShmEngine : public Engine, private Transport {
  public:

@@ -43,11 +43,12 @@ inline constexpr size_t kMaxFailureBytes = 2048;
 
 // What a rank shows of its progress (comm/liveness.h). Ages rather than moments: machines share no clock.
 struct Pulse {
-  uint64_t count;      // pieces of work that the sender has done
-  int64_t noted_age;   // nanoseconds since the last of them; -1: there was none
-  int64_t newest_age;  // since the last that it knows of, anywhere in the world; -1: there was none
+  uint64_t count;       // pieces of work that the sender has done
+  int64_t noted_age;    // nanoseconds since the last of them; -1: there was none
+  int64_t newest_age;   // since the last that it knows of, anywhere in the world; -1: there was none
+  int64_t awaits = -1;  // the rank that the sender has been waiting for for long; -1: none
 };
-static_assert(sizeof(Pulse) == 24);
+static_assert(sizeof(Pulse) == 32);
 
 inline constexpr uint32_t kFlagCrc = 1;  // the trailer holds a CRC
 

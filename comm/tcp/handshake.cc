@@ -16,7 +16,7 @@ namespace lockstep::comm {
 namespace {
 
 constexpr uint32_t kMagic = 0x504b4b4cu;  // "LKKP"
-constexpr uint32_t kVersion = 2;          // of the handshake and of the frames that follow
+constexpr uint32_t kVersion = 3;          // of the handshake and of the frames that follow
 constexpr size_t kNonceBytes = 32, kProofBytes = 32, kReplyBytes = kNonceBytes + kProofBytes;
 constexpr char kAccepted[4] = {'O', 'K', '\r', '\n'};
 

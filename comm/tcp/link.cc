@@ -156,6 +156,8 @@ void TcpLink::AcceptPulse() {
   std::memcpy(&pulse, note_.data(), sizeof pulse);
   const int64_t now = MonotonicNanoseconds();
   if (pulse.noted_age >= 0) noted_ = std::max<int64_t>(now - std::min(pulse.noted_age, now), 1);
+  awaits_ = pulse.awaits;
+  awaits_told_ = now;
   if (pulse.newest_age >= 0) newest_ = std::max<int64_t>(now - std::min(pulse.newest_age, now), 1);
 }
 

@@ -52,6 +52,9 @@ class TcpLink {
   // machine; 0: never.
   int64_t noted() const { return noted_; }
   int64_t newest() const { return newest_; }
+  // Whom the peer said it waits for, and when it said so; -1: nobody. A rank only once its range is checked.
+  int64_t awaits() const { return awaits_; }
+  int64_t awaits_told() const { return awaits_told_; }
 
  private:
   // One call of the system. False when the socket takes nothing now, or never will.
@@ -96,6 +99,7 @@ class TcpLink {
   bool broken_ = false;  // nothing more can be sent; the peer's last words may still be to be read
   std::string note_;     // payload of a failure or a pulse
   int64_t noted_ = 0, newest_ = 0;
+  int64_t awaits_ = -1, awaits_told_ = 0;
 };
 
 }  // namespace lockstep::comm

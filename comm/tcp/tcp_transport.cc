@@ -45,7 +45,7 @@ struct TcpTransport::Queues {
   std::vector<Line<Outgoing>> out;
   std::vector<Line<Incoming>> in;
   size_t left = 0;  // messages not complete
-  bool probed = false;
+  int probes = 0;
 
   bool Needs(int peer) const { return !out[peer].empty() || !in[peer].empty(); }
 };
@@ -86,6 +86,7 @@ absl::Status TcpTransport::Exchange(absl::Span<const Outgoing> sends, absl::Span
   }
   Spinning spinning(!context_->background);
   std::unique_lock<std::mutex> io(io_);
+  awaits_ = -1;
   while (queues.left > 0) {
     bool moved = false;
     const absl::Status status = Advance(queues, moved);
@@ -96,6 +97,7 @@ absl::Status TcpTransport::Exchange(absl::Span<const Outgoing> sends, absl::Span
       RETURN_IF_ERROR(AwaitSomething(queues, phase, io));
     }
   }
+  awaits_ = -1;
   return absl::OkStatus();
 }
 
@@ -168,11 +170,15 @@ absl::Status TcpTransport::AwaitSomething(Queues& queues, const char* phase,
 }
 
 void TcpTransport::ProbeAwaited(Queues& queues) {
-  if (queues.probed || 2 * context_->clock.Waited() < context_->clock.allowed()) return;
-  queues.probed = true;
+  // At a half and at three quarters of the time: ranks do not begin to wait at the same moment.
+  if (queues.probes == 2 || 4 * context_->clock.Waited() < (2 + queues.probes) * context_->clock.allowed()) {
+    return;
+  }
+  ++queues.probes;
+  awaits_ = Awaited(queues).front();
   for (int peer = 0; peer < size_; ++peer) {
     TcpLink* const link = links_[peer].get();
-    if (link == nullptr || link->closed() || link->sending() || !queues.Needs(peer)) continue;
+    if (link == nullptr || link->closed() || link->sending()) continue;
     link->StartPulse(OwnPulse());
     link->AdvanceSend().IgnoreError();  // what is wrong with it shows in Advance
   }
@@ -188,29 +194,49 @@ std::string TcpTransport::DescribePeer(int peer) const {
   return DescribeProgress(links_[peer]->noted(), liveness_.newest(), context_->clock.allowed());
 }
 
-// The likeliest culprit comes first: who is out of reach, before who has stood still for longest.
-absl::Status TcpTransport::DeadlinePassed(const Queues& queues, const char* phase) const {
-  const auto suspicion = [&](int peer) {
-    const TcpLink* const link = links_[peer].get();
-    const bool reached = link != nullptr && link->Unanswered() == absl::ZeroDuration();
-    return std::tuple(reached, link == nullptr ? 0 : link->noted(), peer);
-  };
-  std::vector<std::tuple<bool, int64_t, int>> awaited;
+bool TcpTransport::Reached(int peer) const {
+  return links_[peer] != nullptr && links_[peer]->Unanswered() == absl::ZeroDuration();
+}
+
+// Who is out of reach comes before who has stood still for longest.
+std::vector<int> TcpTransport::Awaited(const Queues& queues) const {
+  std::vector<std::tuple<bool, int64_t, int>> suspects;
   for (int peer = 0; peer < size_; ++peer) {
-    if (queues.Needs(peer)) awaited.push_back(suspicion(peer));
+    if (!queues.Needs(peer)) continue;
+    suspects.emplace_back(Reached(peer), links_[peer] == nullptr ? 0 : links_[peer]->noted(), peer);
   }
-  std::sort(awaited.begin(), awaited.end());
-  const auto name = [](std::string* text, const auto& entry) { absl::StrAppend(text, std::get<2>(entry)); };
-  const int worst = std::get<2>(awaited.front());
+  std::sort(suspects.begin(), suspects.end());
+  std::vector<int> awaited;
+  for (const auto& suspect : suspects) awaited.push_back(std::get<2>(suspect));
+  return awaited;
+}
+
+int TcpTransport::AwaitedBy(int peer) const {
+  const TcpLink* const link = links_[peer].get();
+  if (link == nullptr || link->awaits() < 0 || link->awaits() >= size_) return -1;
+  const int64_t waited = absl::ToInt64Nanoseconds(context_->clock.Waited());
+  return MonotonicNanoseconds() - link->awaits_told() <= waited ? static_cast<int>(link->awaits()) : -1;
+}
+
+absl::Status TcpTransport::DeadlinePassed(const Queues& queues, const char* phase) const {
+  const std::vector<int> awaited = Awaited(queues);
   std::vector<int> culprits;
-  for (const auto& [reached, noted, peer] : awaited) {
-    if (!reached) culprits.push_back(peer);
+  for (const int peer : awaited) {
+    if (!Reached(peer)) culprits.push_back(peer);
   }
-  return WithCulprits(DeadlineError(absl::StrCat("phase '", phase, "' was not done within ",
-                                                 absl::FormatDuration(context_->clock.allowed()),
-                                                 "; still awaited: rank ", absl::StrJoin(awaited, ", ", name),
-                                                 "; of rank ", worst, " is known: ", DescribePeer(worst))),
-                      culprits);
+  // Who is awaited may itself wait: the last of these is the one to look at.
+  int last = awaited.front();
+  std::string known = absl::StrCat("; of rank ", last, " is known: ");
+  std::set<int> seen{self_.rank, last};
+  for (int next = AwaitedBy(last); next >= 0 && seen.insert(next).second; next = AwaitedBy(last)) {
+    absl::StrAppend(&known, "it waits for rank ", next, "; of rank ", next, " is known: ");
+    last = next;
+  }
+  return WithCulprits(
+      DeadlineError(absl::StrCat("phase '", phase, "' was not done within ",
+                                 absl::FormatDuration(context_->clock.allowed()), "; still awaited: rank ",
+                                 absl::StrJoin(awaited, ", "), known, DescribePeer(last))),
+      culprits);
 }
 
 void TcpTransport::NoteProgress() {
@@ -258,7 +284,7 @@ void TcpTransport::HearPulses() {
 Pulse TcpTransport::OwnPulse() const {
   const int64_t now = MonotonicNanoseconds(), noted = liveness_.noted(), newest = liveness_.newest();
   return {liveness_.count(), noted == 0 ? -1 : std::max<int64_t>(now - noted, 0),
-          newest == 0 ? -1 : std::max<int64_t>(now - newest, 0)};
+          newest == 0 ? -1 : std::max<int64_t>(now - newest, 0), awaits_};
 }
 
 // Only news: ranks that all wait are silent.

@@ -55,18 +55,22 @@ class TcpTransport : public Mesh {
   absl::Status Advance(Queues& queues, bool& moved);
   absl::Status AdvanceLink(TcpLink& link, Queues& queues, bool& moved);
   absl::Status AwaitSomething(Queues& queues, const char* phase, std::unique_lock<std::mutex>& io);
-  // Has something on the way to every awaited peer well before the deadline: who then does not acknowledge
-  // it is out of reach.
+  // Has something on the way to every peer well before the deadline: who of the awaited does not acknowledge it
+  // then is out of reach, and who waits for this rank learns whom this one waits for.
   void ProbeAwaited(Queues& queues);
+  // The awaited peers, the likeliest culprit first.
+  std::vector<int> Awaited(const Queues& queues) const;
+  int AwaitedBy(int peer) const;  // as it said since this wait began; -1: nobody
   absl::Status DeadlinePassed(const Queues& queues, const char* phase) const;
+  bool Reached(int peer) const;
   std::string DescribePeer(int peer) const;
 
   void StartPulses();
   void StopPulses();  // for good
   void PulseLoop();
-  void HearPulses();  // with io_ held
-  void SendPulses();  // with io_ held
-  Pulse OwnPulse() const;
+  void HearPulses();       // with io_ held
+  void SendPulses();       // with io_ held
+  Pulse OwnPulse() const;  // with io_ held
   absl::Status Interruption();
   void Wake();
 
@@ -84,6 +88,7 @@ class TcpTransport : public Mesh {
 
   Liveness liveness_;
   std::atomic<bool> pulsing_{false};
+  int awaits_ = -1;            // as Pulse::awaits; with io_ held
   std::vector<int64_t> told_;  // by peer: the newest moment that it was sent
   std::mutex pulse_mutex_;
   std::condition_variable pulse_stops_;

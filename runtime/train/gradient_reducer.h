@@ -111,7 +111,7 @@ class GradientReducer {
   const GradientReducerOptions options_;
   const std::vector<Bucket> buckets_;
   const comm::LaneRange owned_;
-  const std::vector<comm::LaneRange> parts_;
+  const comm::LaneRanges parts_;
   const comm::ReduceProgram rounded_sum_;  // of two nodes, to the options' wire
 
   std::vector<std::unique_ptr<BucketState>> states_;

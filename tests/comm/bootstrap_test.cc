@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <string>
 #include <thread>
@@ -112,6 +113,7 @@ TEST_F(FileMeetingTest, RemainsOfAKilledStartConfuseNobody) {
     std::FILE* file = std::fopen(Path().c_str(), "w");
     std::fclose(file);
   }
+  std::filesystem::permissions(Path(), std::filesystem::perms(0600));
   auto stale = *OpenFileStore(Path());
   ASSERT_TRUE(stale->Put("secret", std::string(32, 's')).ok());
   for (const char* key : {"join/1", "accept/1", "join/2", "accept/2", "first/0", "first/1"}) {
@@ -134,6 +136,32 @@ TEST_F(FileMeetingTest, TheFileIsPrivate) {
   });
   for (const absl::Status& status : Meet(2, {0, 100})) EXPECT_TRUE(status.ok()) << status;
   other.join();
+}
+
+// Somebody's file, named by mistake.
+TEST_F(FileMeetingTest, WhatIsNoMeetingFileIsLeftAlone) {
+  const std::string path = folder_ + "/thesis.txt";
+  std::filesystem::create_directories(folder_);
+  std::ofstream(path) << "years of work";
+  for (const int rank : {0, 1}) {
+    const auto status = JoinFileMeeting(path, rank, 2, Deadline::After(absl::Milliseconds(100))).status();
+    EXPECT_EQ(TroubleOf(status), Trouble::kConfig) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("no meeting file"));
+  }
+  std::string text;
+  std::getline(std::ifstream(path), text);
+  EXPECT_EQ(text, "years of work");
+}
+
+TEST_F(FileMeetingTest, AFileThatOthersCanWriteIsNotBelieved) {
+  const std::string path = folder_ + "/laid-out";
+  std::filesystem::create_directories(folder_);
+  std::ofstream(path).close();
+  ASSERT_TRUE((*OpenFileStore(path))->Put("secret", std::string(32, 's')).ok());
+  std::filesystem::permissions(path, std::filesystem::perms(0666));
+  const auto status = JoinFileMeeting(path, 1, 2, Deadline::After(absl::Milliseconds(100))).status();
+  EXPECT_EQ(TroubleOf(status), Trouble::kConfig) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("0600"));
 }
 
 TEST_F(FileMeetingTest, MissingRanksAreNamed) {

@@ -210,9 +210,18 @@ TEST(CommBenchTest, NonsenseIsNamedBeforeAnythingRuns) {
   options.verify = true;
   options.per_iteration = 2;
   EXPECT_THAT(error(options), HasSubstr("-m 1"));
+  options = Small("all_reduce");
+  options.iterations = 0;
+  EXPECT_THAT(error(options), HasSubstr("-n 0"));
+  options = Small("all_reduce");
+  options.min_bytes = 50000;
+  EXPECT_THAT(error(options), HasSubstr("-b 50000 to -e 40000"));
   options = Small("broadcast");
   options.root = 7;
   EXPECT_THAT(error(options), HasSubstr("root 7"));
+  options = Small("all_reduce");
+  options.json_file = "/nowhere/results.json";
+  EXPECT_THAT(error(options), HasSubstr("-J /nowhere/results.json"));
 }
 
 TEST(ParseSizeTest, Units) {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <numeric>
 #include <string>
 #include <type_traits>
@@ -121,6 +122,44 @@ absl::Status Reductions(Communicator& comm, size_t count, ReduceOp op, bool in_p
   fill();
   RETURN_IF_ERROR(comm.ReduceScatter(BufferOf(in.values), BufferOf(mine), op));
   return Check<T>("reduce_scatter " + what, mine, want_mine);
+}
+
+// Values over the whole range of an integer type: sums and products wrap around, and the greatest unsigned
+// numbers are no negative ones. Libraries below may think otherwise: some saturate.
+template <typename T>
+absl::Status WholeRange(Communicator& comm) {
+  const size_t count = 1021;
+  const auto value = [](int rank, size_t i) {
+    const uint64_t mixed = (i * 0x9e3779b97f4a7c15u) ^ (static_cast<uint64_t>(rank + 1) << 59);
+    return i % 5 == 0 ? std::numeric_limits<T>::max() : static_cast<T>(mixed >> (i % 57));
+  };
+  std::vector<T> in(count), out(count), want(count);
+  for (const ReduceOp op : {ReduceOp::kSum, ReduceOp::kProd, ReduceOp::kMin, ReduceOp::kMax}) {
+    for (size_t i = 0; i < count; ++i) {
+      in[i] = value(comm.rank(), i);
+      want[i] = value(0, i);
+      for (int rank = 1; rank < comm.size(); ++rank) {
+        const T one = value(rank, i);
+        const auto a = static_cast<uint64_t>(want[i]), b = static_cast<uint64_t>(one);
+        want[i] = op == ReduceOp::kMin   ? std::min(want[i], one)
+                  : op == ReduceOp::kMax ? std::max(want[i], one)
+                                         : static_cast<T>(op == ReduceOp::kSum ? a + b : a * b);
+      }
+    }
+    const std::string what = absl::StrCat("the whole range, op ", static_cast<int>(op));
+    RETURN_IF_ERROR(comm.AllReduce(BufferOf(absl::MakeSpan(in)), BufferOf(absl::MakeSpan(out)), op));
+    RETURN_IF_ERROR(Check<T>(what, out, want));
+  }
+  return absl::OkStatus();
+}
+
+inline absl::Status WholeRangeOfAll(Communicator& comm) {
+  RETURN_IF_ERROR(WholeRange<uint8_t>(comm));
+  RETURN_IF_ERROR(WholeRange<int8_t>(comm));
+  RETURN_IF_ERROR(WholeRange<int32_t>(comm));
+  RETURN_IF_ERROR(WholeRange<uint32_t>(comm));
+  RETURN_IF_ERROR(WholeRange<int64_t>(comm));
+  return WholeRange<uint64_t>(comm);
 }
 
 template <typename T>

@@ -47,6 +47,10 @@ TEST_P(ConformanceTest, AllTypes) {
   });
 }
 
+TEST_P(ConformanceTest, WholeRangeOfIntegers) {
+  for (const char* algorithm : {"auto", "ring"}) Expect(Options(algorithm), WholeRangeOfAll);
+}
+
 TEST_P(ConformanceTest, EveryAlgorithmOfAllReduce) {
   for (const char* algorithm : {"one_shot", "two_shot", "ring", "halving_doubling", "tree"}) {
     Expect(Options(algorithm), [&](Communicator& comm) -> absl::Status {

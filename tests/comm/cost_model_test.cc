@@ -4,7 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <string>
 #include <vector>
+
+#include "comm/factory.h"
+#include "comm/store.h"
+#include "tests/testing/run_ranks.h"
 
 namespace lockstep::comm {
 namespace {
@@ -142,6 +147,31 @@ TEST(CostModelTest, EveryRankChoosesAlike) {
     call.parts.resize(3);
     EXPECT_EQ(PredictSeconds(call, Algorithm::kOneShot, 3, CostModel()), two_parts) << count;
   }
+}
+
+// Else each would choose its own algorithms.
+TEST(CostModelTest, RanksMustBeGivenTheSame) {
+  const auto statuses = [](double second_latency) {
+    return testing::StatusesOfMeetings({.size = 2}, [&](Meeting& meeting) {
+      CommunicatorOptions options;
+      options.backend = "tcp";
+      options.cost_model = CostModelText({.latency = meeting.rank() == 0 ? 1e-6 : second_latency});
+      return MakeCommunicator(meeting, options).status();
+    });
+  };
+  for (const absl::Status& status : statuses(1e-6)) EXPECT_TRUE(status.ok()) << status;
+  for (const absl::Status& status : statuses(2e-6)) {
+    EXPECT_EQ(TroubleOf(status), Trouble::kConfig) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("cost model"));
+  }
+}
+
+TEST(CostModelTest, AWrongOneIsRefusedBeforeAnyRankWaits) {
+  const auto alone = MakeLonelyMeeting();
+  CommunicatorOptions options;
+  options.cost_model = "latency_us fast";
+  const absl::Status status = MakeCommunicator(*alone, options).status();
+  EXPECT_EQ(TroubleOf(status), Trouble::kConfig) << status;
 }
 
 }  // namespace

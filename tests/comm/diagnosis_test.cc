@@ -93,6 +93,29 @@ TEST_P(DiagnosisTest, ALongStepIsNoHang) {
   EXPECT_TRUE(Dumps().empty());
 }
 
+// Rank 2 waits for rank 1, which waits for rank 0, which does not come. Rank 2 gives up first, and knows better
+// than to blame rank 1 alone.
+TEST_P(DiagnosisTest, WhoIsAwaitedThroughOthersIsNamed) {
+  std::atomic<bool> over{false};
+  const auto statuses = Run(3, Options(), [&](Communicator& comm) -> absl::Status {
+    RETURN_IF_ERROR(comm.Barrier());
+    float value = 0;
+    CallOptions patience;
+    patience.deadline = comm.rank() == 2 ? absl::Seconds(3) : absl::Seconds(4);
+    if (comm.rank() > 0) {
+      const absl::Status status = comm.Recv(Buffer{&value, 1, DType::kF32}, comm.rank() - 1, patience);
+      over = true;
+      return status;
+    }
+    while (!over) absl::SleepFor(absl::Milliseconds(10));
+    return absl::OkStatus();
+  });
+  for (const int rank : {1, 2}) {
+    EXPECT_TRUE(absl::IsDeadlineExceeded(statuses[rank])) << statuses[rank];
+    EXPECT_THAT(std::string(statuses[rank].message()), HasSubstr("of rank 0 is known: it is alive"));
+  }
+}
+
 TEST_P(DiagnosisTest, AFrozenRankIsNamedAsFrozen) {
   std::atomic<bool> over{false};
   const auto statuses = Run(2, Options(absl::Milliseconds(1200)), [&](Communicator& comm) -> absl::Status {

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <random>
+#include <type_traits>
 #include <vector>
 
 #include "comm/call.h"
@@ -60,6 +62,71 @@ TEST(ReduceTest, AnUnbalancedOrderIsKept) {
   ReduceProgram(3, steps, ReduceOp::kSum, DType::kF32).Run(in, &out, 1);
   EXPECT_EQ(out, a + (b + c));
   EXPECT_NE(out, (a + b) + c);
+}
+
+// A random order of additions: two of what is left are added, until one is left.
+std::vector<AddStep> RandomSteps(int inputs, bool deep, std::mt19937& random) {
+  std::vector<int> left;
+  for (int i = 0; i < inputs; ++i) left.push_back(i);
+  std::vector<AddStep> steps;
+  // `deep`: an order that needs all pairs' sums at once, so as many scratch places as pairs.
+  while (left.size() > 1) {
+    const size_t a = deep ? 0 : random() % left.size();
+    const int first = left[a];
+    left.erase(left.begin() + static_cast<ptrdiff_t>(a));
+    const size_t b = deep ? 0 : random() % left.size();
+    const int second = left[b];
+    left.erase(left.begin() + static_cast<ptrdiff_t>(b));
+    left.push_back(inputs + static_cast<int>(steps.size()));
+    steps.push_back({first, second});
+  }
+  return steps;
+}
+
+template <typename T>
+void ExpectAnyOrder(int inputs, bool deep, size_t count, Stores stores, bool in_place, std::mt19937& random) {
+  const std::vector<AddStep> steps = RandomSteps(inputs, deep, random);
+  std::vector<std::vector<T>> in(inputs, std::vector<T>(count + 20));
+  std::vector<T*> at;
+  for (auto& values : in) {
+    for (T& value : values)
+      value = std::ldexp(static_cast<T>(random() % 997), static_cast<int>(random() % 40) - 20);
+    at.push_back(values.data() + random() % 20);
+  }
+  std::vector<T> want(count), slots(inputs + steps.size()), apart(count + 20);
+  for (size_t i = 0; i < count; ++i) {
+    for (int k = 0; k < inputs; ++k) slots[k] = at[k][i];
+    for (size_t k = 0; k < steps.size(); ++k)
+      slots[inputs + k] = slots[steps[k].left] + slots[steps[k].right];
+    want[i] = slots.back();
+  }
+  T* const out = in_place ? at[random() % inputs] : apart.data() + random() % 20;
+  const T before = in_place ? T{} : (out + count < apart.data() + apart.size() ? out[count] : T{});
+  const std::vector<const void*> pointers(at.begin(), at.end());
+  ReduceProgram(inputs, steps, ReduceOp::kSum, std::is_same_v<T, float> ? DType::kF32 : DType::kF64)
+      .Run(pointers.data(), out, count, stores);
+  EXPECT_TRUE(count == 0 || std::memcmp(out, want.data(), count * sizeof(T)) == 0)
+      << inputs << " inputs, " << count << (deep ? ", deep" : "") << (in_place ? ", in place" : "");
+  if (!in_place && out + count < apart.data() + apart.size()) {
+    EXPECT_EQ(out[count], before);
+  }
+}
+
+// Trees of every shape, more inputs and scratch places than one pass takes, lengths around its groups.
+TEST(ReduceTest, AnyOrderAtAnyLengthAndAlignment) {
+  std::mt19937 random(7);
+  for (const int inputs : {2, 3, 5, 6, 7, 12, 40, 140}) {
+    for (const size_t count : {0, 1, 3, 15, 16, 63, 64, 65, 127, 200, 1031}) {
+      for (const bool deep : {false, true}) {
+        for (const Stores stores : {Stores::kCached, Stores::kStreaming}) {
+          for (const bool in_place : {false, true}) {
+            ExpectAnyOrder<float>(inputs, deep, count, stores, in_place, random);
+            ExpectAnyOrder<double>(inputs, deep, count, stores, in_place, random);
+          }
+        }
+      }
+    }
+  }
 }
 
 TEST(ReduceTest, OutputMayBeAnInput) {

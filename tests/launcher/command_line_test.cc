@@ -81,6 +81,14 @@ TEST(CommandLine, UnknownCommandsAndFlagsNameTheNearest) {
   ExpectError("train x --steps many", 2, {"--steps"});
 }
 
+TEST(CommandLine, CommChecksWhatItIsGiven) {
+  for (const char* seconds : {"0", "-1", "nan"}) {
+    ExpectError(absl::StrCat("comm all_reduce --deadline ", seconds), 2, {"--deadline"});
+  }
+  ExpectError("comm all_reduce -T -1", 2, {"-T"});
+  ExpectError("comm all_reduce --cost-model /nowhere/model", 2, {"--cost-model", "/nowhere/model"});
+}
+
 TEST(CommandLine, LaunchChecksWhatItIsGiven) {
   ExpectError("launch", 2, {"--ranks is required"});
   ExpectError("launch -n 0 -- train x", 2, {"1 to 4096"});
