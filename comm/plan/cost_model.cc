@@ -162,7 +162,9 @@ std::string DescribeChoices(int size, const CostModel& model) {
                                 Collective::kAllGather, Collective::kBroadcast, Collective::kReduce}) {
     Call call;
     call.kind = kind;
-    call.lanes = static_cast<int>(std::bit_ceil(static_cast<unsigned>(size)));
+    // Lanes would make another reduce_scatter of it.
+    if (kind == Collective::kReduceLanes)
+      call.lanes = static_cast<int>(std::bit_ceil(static_cast<unsigned>(size)));
     std::vector<std::string> ranges;
     Algorithm before = Algorithm::kAuto;
     for (size_t bytes = 8; bytes <= size_t{1} << 30; bytes *= 2) {
