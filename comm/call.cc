@@ -147,7 +147,7 @@ std::string Describe(const CallDescriptor& d) {
       kind == Collective::kScatter) {
     absl::StrAppend(&text, ", root ", d.root);
   }
-  if (kind == Collective::kReduceLanes) absl::StrAppend(&text, ", ", d.lanes, " lanes");
+  if (d.lanes != 0) absl::StrAppend(&text, ", ", d.lanes, " lanes");
   if (d.parts > 1) absl::StrAppend(&text, ", parts ", absl::Hex(d.parts & 0xffffffff, absl::kZeroPad8));
   if (d.wire != 0) absl::StrAppend(&text, ", wire ", NameIn(kWireNames, d.wire));
   if (d.algorithm != 0) absl::StrAppend(&text, ", ", NameIn(kAlgorithmNames, d.algorithm));

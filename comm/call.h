@@ -51,7 +51,7 @@ struct Call {
   int root = 0;   // of rooted collectives
   int to = -1;    // of kSend and kSendRecv
   int from = -1;  // of kRecv and kSendRecv
-  int lanes = 0;  // of kReduceLanes
+  int lanes = 0;  // of kReduceLanes, and of kReduceScatter where it adds in the lane tree's order
   absl::InlinedVector<LanePart, 4> parts;
   // Where each rank's lanes begin, and at last their number; empty: LanesOfRank. Never from callers:
   // hierarchies divide lanes among machines so.

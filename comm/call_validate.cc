@@ -1,4 +1,6 @@
 // What a rank can see to be wrong with a call by itself.
+#include <numeric>
+
 #include "absl/strings/str_cat.h"
 #include "comm/call.h"
 
@@ -77,7 +79,7 @@ absl::Status ValidateAllToAll(const Call& call, int size) {
 absl::Status ValidateWire(const Call& call) {
   if (call.wire == Wire::kFull) return absl::OkStatus();
   if (call.wire > Wire::kF16) return Invalid(call, "unknown wire format");
-  const bool reduces = call.kind == Collective::kAllReduce || call.kind == Collective::kReduceLanes;
+  const bool reduces = call.kind == Collective::kAllReduce || call.lanes > 0;
   if (!reduces || call.dtype() != DType::kF32 || (call.op != ReduceOp::kSum && call.op != ReduceOp::kAvg)) {
     return Invalid(call, absl::StrCat("a wire of ", NameOf(call.wire),
                                       " is for sums of F32 by all_reduce and reduce_lanes"));
@@ -97,17 +99,20 @@ absl::Status ValidateLanes(const Call& call, int rank, int size) {
     return Invalid(call, absl::StrCat("rank ", rank, " owns ", subtrees.size(), " maximal subtrees of ",
                                       call.lanes, " lanes but gave ", call.parts.size(), " parts"));
   }
+  const bool scatters = call.kind == Collective::kReduceScatter;
+  const size_t whole =
+      scatters ? std::accumulate(call.counts.begin(), call.counts.end(), size_t{0}) : call.out.count;
   for (size_t i = 0; i < subtrees.size(); ++i) {
     const LanePart& part = call.parts[i];
-    if (part.lanes != subtrees[i] || part.buffer.count != call.out.count ||
-        part.buffer.dtype != call.out.dtype) {
+    if (part.lanes != subtrees[i] || part.buffer.count != whole || part.buffer.dtype != call.out.dtype) {
       return Invalid(call,
                      absl::StrCat("part ", i, " must be lanes ", subtrees[i].begin, "..", subtrees[i].end - 1,
-                                  " with ", call.out.count, " ", NameOf(call.out.dtype), " elements"));
+                                  " with ", whole, " ", NameOf(call.out.dtype), " elements"));
     }
     RETURN_IF_ERROR(CheckData(call, "a part", part.buffer.data, part.buffer.count));
   }
-  return absl::OkStatus();
+  if (!scatters) return absl::OkStatus();
+  return CheckParted(call, rank, size, whole, call.out.count, /*has_whole=*/false, /*has_part=*/true);
 }
 
 absl::Status ValidatePeers(const Call& call, int rank, int size) {
@@ -136,6 +141,7 @@ absl::Status Validate(const Call& call, int rank, int size) {
     case Collective::kAllReduce:
       return CheckCounts(call, in, out);
     case Collective::kReduceScatter:
+      if (call.lanes > 0) return ValidateLanes(call, rank, size);
       return CheckParted(call, rank, size, in, out, true, true);
     case Collective::kAllGather:
       return CheckParted(call, rank, size, out, in, true, true);

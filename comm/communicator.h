@@ -63,7 +63,8 @@ ConstBuffer BufferOf(absl::Span<const T> span) {
 // fp32 and rounded once. kMin and kMax on NaN return one of the operands.
 enum class ReduceOp : uint8_t { kSum, kAvg, kProd, kMin, kMax };
 
-// What gradients are rounded to on their way. With kBF16 and kF16 (sums of F32 by AllReduce and ReduceLanes)
+// What gradients are rounded to on their way. With kBF16 and kF16 (sums of F32 by AllReduce, ReduceLanes and
+// ReduceScatterLanes)
 // every input and every sum of two is rounded to that type, to nearest even, wherever it is computed: so the
 // bits depend on the order of additions alone, as ever, and of ReduceLanes on nothing but the lanes. Between
 // machines, half the bytes travel.
@@ -183,6 +184,13 @@ class Communicator {
   virtual absl::Status ReduceLanes(absl::Span<const LanePart> parts, int lanes, Buffer result,
                                    const CallOptions& o = {}) = 0;
 
+  // The same, but of the sum each rank keeps its part alone: counts[r] elements of rank r, one after another,
+  // as many in all as a part's buffer has; `out` is this rank's. In place when `out` is that place of the first
+  // part's buffer, the rest of which the call may overwrite in either case.
+  virtual absl::Status ReduceScatterLanes(absl::Span<const LanePart> parts, int lanes,
+                                          absl::Span<const size_t> counts, Buffer out,
+                                          const CallOptions& o = {}) = 0;
+
   // The same, under way when they return. A call that is wrong by itself returns a Work that holds the error.
   virtual std::unique_ptr<Work> StartReduceLanes(absl::Span<const LanePart> parts, int lanes, Buffer result,
                                                  const CallOptions& o = {}) = 0;
@@ -192,6 +200,11 @@ class Communicator {
                                                    const CallOptions& o = {}) = 0;
   virtual std::unique_ptr<Work> StartAllGather(ConstBuffer in, Buffer out, const CallOptions& o = {}) = 0;
   virtual std::unique_ptr<Work> StartBroadcast(Buffer buffer, int root, const CallOptions& o = {}) = 0;
+  virtual std::unique_ptr<Work> StartReduceScatterLanes(absl::Span<const LanePart> parts, int lanes,
+                                                        absl::Span<const size_t> counts, Buffer out,
+                                                        const CallOptions& o = {}) = 0;
+  virtual std::unique_ptr<Work> StartAllGatherV(ConstBuffer in, Buffer out, absl::Span<const size_t> counts,
+                                                const CallOptions& o = {}) = 0;
 
   // Not a collective: ranks may allocate what they like, when they like. Error: ResourceExhausted.
   virtual absl::StatusOr<PeerBuffer> AllocatePeerBuffer(size_t size_bytes) = 0;

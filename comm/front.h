@@ -55,6 +55,8 @@ class Front : public Communicator {
   absl::Status SendRecv(ConstBuffer in, int to, Buffer out, int from, const CallOptions& o) override;
   absl::Status ReduceLanes(absl::Span<const LanePart> parts, int lanes, Buffer result,
                            const CallOptions& o) override;
+  absl::Status ReduceScatterLanes(absl::Span<const LanePart> parts, int lanes,
+                                  absl::Span<const size_t> counts, Buffer out, const CallOptions& o) override;
 
   std::unique_ptr<Work> StartReduceLanes(absl::Span<const LanePart> parts, int lanes, Buffer result,
                                          const CallOptions& o) override;
@@ -64,6 +66,11 @@ class Front : public Communicator {
                                            const CallOptions& o) override;
   std::unique_ptr<Work> StartAllGather(ConstBuffer in, Buffer out, const CallOptions& o) override;
   std::unique_ptr<Work> StartBroadcast(Buffer buffer, int root, const CallOptions& o) override;
+  std::unique_ptr<Work> StartReduceScatterLanes(absl::Span<const LanePart> parts, int lanes,
+                                                absl::Span<const size_t> counts, Buffer out,
+                                                const CallOptions& o) override;
+  std::unique_ptr<Work> StartAllGatherV(ConstBuffer in, Buffer out, absl::Span<const size_t> counts,
+                                        const CallOptions& o) override;
 
   absl::StatusOr<PeerBuffer> AllocatePeerBuffer(size_t size_bytes) override;
   void NoteProgress() override { engine_->NoteProgress(); }

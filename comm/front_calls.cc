@@ -17,8 +17,8 @@ Call MakeCall(Collective kind, ConstBuffer in, Buffer out, int root = 0, ReduceO
   return call;
 }
 
-Call MakeLanesCall(absl::Span<const LanePart> parts, int lanes, Buffer result) {
-  Call call = MakeCall(Collective::kReduceLanes, {}, result);
+Call MakeLanesCall(Collective kind, absl::Span<const LanePart> parts, int lanes, Buffer result) {
+  Call call = MakeCall(kind, {}, result);
   call.parts.assign(parts.begin(), parts.end());
   call.lanes = lanes;
   return call;
@@ -107,11 +107,15 @@ absl::Status Front::SendRecv(ConstBuffer in, int to, Buffer out, int from, const
 
 absl::Status Front::ReduceLanes(absl::Span<const LanePart> parts, int lanes, Buffer result,
                                 const CallOptions& o) {
-  return RunBlocking(MakeLanesCall(parts, lanes, result), o);
+  return RunBlocking(MakeLanesCall(Collective::kReduceLanes, parts, lanes, result), o);
+}
+absl::Status Front::ReduceScatterLanes(absl::Span<const LanePart> parts, int lanes,
+                                       absl::Span<const size_t> counts, Buffer out, const CallOptions& o) {
+  return RunBlocking(WithCounts(MakeLanesCall(Collective::kReduceScatter, parts, lanes, out), counts), o);
 }
 std::unique_ptr<Work> Front::StartReduceLanes(absl::Span<const LanePart> parts, int lanes, Buffer result,
                                               const CallOptions& o) {
-  return Start(MakeLanesCall(parts, lanes, result), o);
+  return Start(MakeLanesCall(Collective::kReduceLanes, parts, lanes, result), o);
 }
 std::unique_ptr<Work> Front::StartAllReduce(ConstBuffer in, Buffer out, ReduceOp op, const CallOptions& o) {
   return Start(MakeCall(Collective::kAllReduce, in, out, 0, op), o);
@@ -125,6 +129,15 @@ std::unique_ptr<Work> Front::StartAllGather(ConstBuffer in, Buffer out, const Ca
 }
 std::unique_ptr<Work> Front::StartBroadcast(Buffer buffer, int root, const CallOptions& o) {
   return Start(MakeCall(Collective::kBroadcast, {}, buffer, root), o);
+}
+std::unique_ptr<Work> Front::StartReduceScatterLanes(absl::Span<const LanePart> parts, int lanes,
+                                                     absl::Span<const size_t> counts, Buffer out,
+                                                     const CallOptions& o) {
+  return Start(WithCounts(MakeLanesCall(Collective::kReduceScatter, parts, lanes, out), counts), o);
+}
+std::unique_ptr<Work> Front::StartAllGatherV(ConstBuffer in, Buffer out, absl::Span<const size_t> counts,
+                                             const CallOptions& o) {
+  return Start(WithCounts(MakeCall(Collective::kAllGather, in, out), counts), o);
 }
 
 }  // namespace lockstep::comm

@@ -16,7 +16,7 @@ class SelfEngine : public Engine {
   std::string Describe() const override { return "1 rank"; }
 
   absl::Status Run(const Call& call, RunContext&) override {
-    const void* in = call.kind == Collective::kReduceLanes ? call.parts[0].buffer.data : call.in.data;
+    const void* in = call.lanes > 0 ? call.parts[0].buffer.data : call.in.data;
     if (call.kind == Collective::kBroadcast) return absl::OkStatus();
     if (call.wire != Wire::kFull) {
       ReduceProgram(1, {}, ReduceOp::kSum, call.dtype(), 1, call.wire)

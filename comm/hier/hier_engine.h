@@ -68,6 +68,7 @@ class HierEngine : public Engine {
   absl::Status Broadcast(Stages& stages);
   absl::Status AllGather(Stages& stages);
   absl::Status ReduceScatter(Stages& stages);
+  absl::Status ReduceScatterLanes(const Call& call, RunContext& context);
 
   absl::Status RunInside(Call call, RunContext& context);
   absl::Status RunBetween(Call call, RunContext& context);

@@ -77,6 +77,7 @@ bool Overlap(const void* a, size_t a_bytes, const void* b, size_t b_bytes) {
 bool MpiNative::Can(const Call& call) const {
   if (call.algorithm != Algorithm::kAuto || call.wire != Wire::kFull || IsPointToPoint(call.kind))
     return false;
+  if (call.lanes > 0) return false;
   const DType dtype = call.dtype();
   if (Reduces(call.kind) && (call.op == ReduceOp::kAvg || !ReducedAlikeEverywhere(dtype))) return false;
   switch (call.kind) {

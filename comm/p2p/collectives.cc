@@ -163,8 +163,10 @@ absl::Status P2pCollectives::ReduceScatter(const Call& call, const CallDescripto
   const size_t element = SizeOf(call.dtype()), longest = LongestPart(call, size_);
   const size_t piece = kPieceShareBytes / element, slot_bytes = piece * element;
   const ReductionPlan& plan = plans_.For(call, size_);
-  scratch_.resize(std::max(scratch_.size(), size_ * slot_bytes));
-  std::vector<const void*> terms(size_);
+  const Pointers<const void*> inputs = InputsOf(call);  // this rank's
+  const size_t terms_count = plan.inputs.size();
+  scratch_.resize(std::max(scratch_.size(), terms_count * slot_bytes));
+  std::vector<const void*> terms(terms_count);
   // Piece by piece of every part at once; a part that is done sends and receives nothing.
   const auto piece_of = [&](int rank, size_t begin) {
     const Share part = PartOf(call, rank, size_);
@@ -174,15 +176,21 @@ absl::Status P2pCollectives::ReduceScatter(const Call& call, const CallDescripto
     const Share mine = piece_of(rank_, begin);
     std::vector<Outgoing> sends;
     std::vector<Incoming> recvs;
-    for (int peer = 0; peer < size_; ++peer) {
-      if (peer == rank_) {
-        terms[peer] = At(call.in.data, mine.begin * element);
+    for (int step = 1; step < size_; ++step) {
+      const int peer = (rank_ + step) % size_;
+      const Share theirs = piece_of(peer, begin);
+      for (const void* input : inputs) {
+        sends.push_back({peer, At(input, theirs.begin * element), theirs.count() * element, d});
+      }
+    }
+    for (size_t i = 0; i < terms_count; ++i) {
+      const auto [owner, index] = plan.inputs[i];
+      if (owner == rank_) {
+        terms[i] = At(inputs[index], mine.begin * element);
         continue;
       }
-      terms[peer] = At(scratch_.data(), peer * slot_bytes);
-      const Share theirs = piece_of(peer, begin);
-      sends.push_back({peer, At(call.in.data, theirs.begin * element), theirs.count() * element, d});
-      recvs.push_back({peer, At(scratch_.data(), peer * slot_bytes), mine.count() * element, d});
+      terms[i] = At(scratch_.data(), i * slot_bytes);
+      recvs.push_back({owner, At(scratch_.data(), i * slot_bytes), mine.count() * element, d});
     }
     RETURN_IF_ERROR(transport_.Exchange(sends, recvs, "reduce-scatter"));
     if (mine.count() > 0) plan.program->Run(terms.data(), At(call.out.data, begin * element), mine.count());

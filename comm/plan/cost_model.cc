@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <numeric>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -32,9 +33,14 @@ double BytesOfRank(const Call& call, int size) {
   switch (call.kind) {
     case Collective::kReduceLanes:
       return static_cast<double>(call.out.count * element) * LanePartsOfRank(call.lanes, size);
+    case Collective::kReduceScatter:
+      if (call.lanes > 0) {
+        const size_t whole = std::accumulate(call.counts.begin(), call.counts.end(), size_t{0});
+        return static_cast<double>(whole * element) * LanePartsOfRank(call.lanes, size);
+      }
+      [[fallthrough]];
     case Collective::kBroadcast:
     case Collective::kAllGather:
-    case Collective::kReduceScatter:
       return static_cast<double>(std::max(call.in.count, call.out.count) * element);
     default:
       return static_cast<double>(call.in.count * element);
@@ -102,7 +108,7 @@ std::vector<Algorithm> AlgorithmsFor(const Call& call, int size) {
       return able;
     case Collective::kReduceScatter:
       able = {Algorithm::kOneShot};
-      if (!whole) able.push_back(Algorithm::kRing);
+      if (!whole && call.lanes == 0) able.push_back(Algorithm::kRing);
       return able;
     case Collective::kAllGather:
       return {Algorithm::kOneShot, Algorithm::kRing};
@@ -120,7 +126,7 @@ absl::Status CheckAlgorithm(const Call& call, Algorithm algorithm, int size) {
                                                    NameOf(algorithm), "' cannot be asked for"));
   }
   std::string why;
-  if (call.kind == Collective::kReduceLanes) {
+  if (call.lanes > 0) {
     why = algorithm == Algorithm::kHalvingDoubling
               ? "follows the lane tree only where ranks and lanes are powers of two, and at full width"
               : "adds in its own order, not in the lane tree's";
@@ -156,7 +162,9 @@ std::string DescribeChoices(int size, const CostModel& model) {
                                 Collective::kAllGather, Collective::kBroadcast, Collective::kReduce}) {
     Call call;
     call.kind = kind;
-    call.lanes = static_cast<int>(std::bit_ceil(static_cast<unsigned>(size)));
+    // Lanes would make another reduce_scatter of it.
+    if (kind == Collective::kReduceLanes)
+      call.lanes = static_cast<int>(std::bit_ceil(static_cast<unsigned>(size)));
     std::vector<std::string> ranges;
     Algorithm before = Algorithm::kAuto;
     for (size_t bytes = 8; bytes <= size_t{1} << 30; bytes *= 2) {

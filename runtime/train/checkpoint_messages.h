@@ -48,7 +48,8 @@ absl::StatusOr<std::vector<Manifest>> AwaitShards(FileSystem* fs, const std::str
 
 // Enters what the writer of a shard has announced into `manifest`. `parts` are all parts of the state in this
 // rank's memory. Error: the shard is of another save, has other files or tensors, or its tensors have other
-// bytes than here, which means that the ranks' replicas have parted.
+// bytes than here, which means that the ranks' replicas have parted. Of a tensor without data here, which only its
+// writer has, the writer's word counts.
 absl::Status EnterShard(const Manifest& announced, int shard, absl::Span<const CheckpointPart> parts,
                         Manifest* manifest);
 

@@ -1,6 +1,7 @@
 #include "runtime/train/checkpoint_save.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -81,6 +82,47 @@ absl::Status CheckPresent(FileSystem* fs, const std::string& folder, const Manif
   return absl::OkStatus();
 }
 
+bool IsHere(const NamedTensor& tensor) { return tensor.data != nullptr || tensor.size_bytes() == 0; }
+
+// With a sharded optimizer the other writers' moments are in their files alone.
+bool AllHere(const TrainTensors& tensors) {
+  return std::all_of(tensors.optimizer.begin(), tensors.optimizer.end(), IsHere);
+}
+
+void EnterHashes(const StateHashes& hashes, Manifest* manifest, SaveOutcome* outcome) {
+  outcome->hashes = hashes;
+  manifest->weights_sha256 = hashes.weights_sha256;
+  manifest->state_sha256 = hashes.state_sha256;
+}
+
+// The hashes of the state, some of whose tensors are read back from the files of their writers.
+absl::StatusOr<StateHashes> HashWithFiles(FileSystem* fs, const std::string& folder, const Manifest& manifest,
+                                          TrainTensors tensors) {
+  std::vector<SafetensorsFile> files;
+  std::map<std::string, const NamedTensor*> found;
+  for (const ManifestFile& entry : manifest.files) {
+    ASSIGN_OR_RETURN(SafetensorsFile file, SafetensorsFile::Open(fs, JoinPath(folder, entry.name),
+                                                                 SafetensorsFile::Access::kMapped));
+    files.push_back(std::move(file));
+  }
+  for (const SafetensorsFile& file : files) {
+    for (const NamedTensor& tensor : file.view().tensors) found[tensor.name] = &tensor;
+  }
+  std::map<std::string, uint32_t> announced;
+  for (const ManifestTensor& tensor : manifest.tensors) announced[tensor.name] = tensor.crc32c;
+  for (NamedTensor& tensor : tensors.optimizer) {
+    if (IsHere(tensor)) continue;
+    const auto at = found.find(tensor.name);
+    if (at == found.end() || at->second->size_bytes() != tensor.size_bytes() ||
+        Crc32c(0, at->second->data, tensor.size_bytes()) != announced[tensor.name]) {
+      return CheckpointError(absl::StrCat("tensor '", tensor.name,
+                                          "' reads back from its file in other bytes than were written"));
+    }
+    tensor.data = at->second->data;
+  }
+  return HashState(tensors, manifest.step, manifest.position, manifest.counters);
+}
+
 absl::Status WriteAndCommit(const CheckpointWriterOptions& options, Manifest manifest,
                             const TrainTensors& tensors, SaveOutcome* outcome) {
   FileSystem* fs = options.fs;
@@ -98,6 +140,10 @@ absl::Status WriteAndCommit(const CheckpointWriterOptions& options, Manifest man
     }
     RETURN_IF_ERROR(CheckPresent(fs, temporary, manifest));
     RETURN_IF_ERROR(DeleteMessages(fs, temporary, shards));
+  }
+  if (!AllHere(tensors)) {
+    ASSIGN_OR_RETURN(const StateHashes hashes, HashWithFiles(fs, temporary, manifest, tensors));
+    EnterHashes(hashes, &manifest, outcome);
   }
   RETURN_IF_ERROR(WriteIndexes(fs, temporary, &manifest));
   const bool plain = std::none_of(manifest.files.begin(), manifest.files.end(),
@@ -153,9 +199,9 @@ SaveOutcome SaveCheckpoint(const CheckpointWriterOptions& options, Manifest mani
     manifest.save_id = SaveIdOf(options.team.nonce, manifest.step);
     outcome.status = MakeTemporary(options, TemporaryOf(options, manifest));
   }
-  outcome.hashes = HashState(tensors, manifest.step, manifest.position, manifest.counters);
-  manifest.weights_sha256 = outcome.hashes.weights_sha256;
-  manifest.state_sha256 = outcome.hashes.state_sha256;
+  if (AllHere(tensors)) {
+    EnterHashes(HashState(tensors, manifest.step, manifest.position, manifest.counters), &manifest, &outcome);
+  }
   // Alone, the id is of the state: the same state gives the same files.
   if (alone) manifest.save_id = IdOf("state " + manifest.state_sha256);
   if (manifest.wall_time.empty())

@@ -27,7 +27,8 @@ struct SaveOutcome {
   absl::Status status;        // not OK: a CheckpointError with the disk's reason; older checkpoints are whole
   absl::Status after_commit;  // not OK: the checkpoint is safe, but `best` or pruning failed
   std::string path;
-  StateHashes hashes;       // filled in even where the disk failed; empty but on the rank that commits
+  StateHashes
+      hashes;  // on the rank that commits. Filled in even where the disk failed, if it had all tensors
   uint64_t size_bytes = 0;  // of the tensor files; of its own shard on the ranks that do not commit
   double seconds = 0;       // in the background
 };
@@ -63,7 +64,8 @@ std::string SaveIdOf(const std::string& nonce, int64_t step);
 
 // The whole save, as the only writer or as the one that commits, in the calling thread. `manifest`: files,
 // tensors, save id and hashes are filled in here, and format_version, wall_time and build_id where empty.
-// `best`: this checkpoint becomes the best one once it is durable.
+// `best`: this checkpoint becomes the best one once it is durable. Tensors of other writers' shards may be without
+// data (moments of a sharded optimizer): then the hash of the state is made of the files, read back and checked.
 SaveOutcome SaveCheckpoint(const CheckpointWriterOptions& options, Manifest manifest,
                            const TrainTensors& tensors, bool best);
 

@@ -290,11 +290,27 @@ absl::Status CheckCompression(const RunConfig& config) {
 
 // ---- Execution
 
+// What cannot go with a sharded optimizer.
+absl::Status CheckSharded(const RunConfig& config) {
+  const ExecutionConfig& execution = config.execution();
+  if (execution.optimizer_state() != SHARDED) return absl::OkStatus();
+  constexpr char kField[] = "execution.optimizer_state";
+  if (config.reduction() == UNORDERED) {
+    return Wrong(
+        kField,
+        "SHARDED reduces gradients in the order of lanes; set reduction: REPRODUCIBLE (the default), "
+        "or optimizer_state: REPLICATED");
+  }
+  if (execution.integrity().check_reductions()) {
+    return Wrong(kField,
+                 "SHARDED leaves one copy of each gradient's sum, and integrity.check_reductions compares "
+                 "copies; set check_reductions: false, or optimizer_state: REPLICATED");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckExecution(const ExecutionConfig& execution) {
   if (execution.device() == CUDA) return NotBuilt("execution.device", "CUDA", "CPU or AUTO");
-  if (execution.optimizer_state() == SHARDED) {
-    return NotBuilt("execution.optimizer_state", "SHARDED", "REPLICATED");
-  }
   RETURN_IF_ERROR(AtLeast("execution.threads", execution.threads(), 0));
   RETURN_IF_ERROR(FromTo("execution.threads", execution.threads(), 0, 4096));
   RETURN_IF_ERROR(AtLeast("execution.log_every_steps", execution.log_every_steps(), 0));
@@ -336,6 +352,7 @@ absl::Status ValidateConfig(const RunConfig& config, int world_size) {
   RETURN_IF_ERROR(CheckCompression(config));
   RETURN_IF_ERROR(CheckNumerics(config.numerics()));
   RETURN_IF_ERROR(CheckExecution(config.execution()));
+  RETURN_IF_ERROR(CheckSharded(config));
   return CheckWorld(config, world_size);
 }
 

@@ -182,6 +182,12 @@ std::unique_ptr<comm::Work> GradientReducer::Start(int bucket) {
   std::vector<comm::LanePart> parts;
   for (comm::LaneRange part : parts_)
     parts.push_back({part, buffer(slot_of_lane_[part.begin - owned_.begin])});
+  if (options_.shards != nullptr && range.last_parameter >= 0) {
+    const ElementRange own = options_.shards->Part(bucket, communicator_->rank());
+    float* const sum = slots_[slot_of_lane_[0]].data() + own.begin;
+    return communicator_->StartReduceScatterLanes(parts, options_.lanes, options_.shards->Counts(bucket),
+                                                  comm::BufferOf(absl::MakeSpan(sum, own.size())), call);
+  }
   return communicator_->StartReduceLanes(parts, options_.lanes, buffer(slot_of_lane_[0]), call);
 }
 
@@ -189,9 +195,30 @@ absl::StatusOr<float*> GradientReducer::Finish() {
   const double start = MonotonicSeconds();
   absl::Status status;
   for (auto& work : works_) status.Update(work->Wait());
+  if (status.ok() && options_.shards != nullptr && options_.mirror) status = ExchangeMirrors();
   wait_seconds_ = MonotonicSeconds() - start;
   RETURN_IF_ERROR(status);
   return slots_[options_.reproducible ? slot_of_lane_[0] : 0].data();
+}
+
+// Every rank gives its sums to the next one, in place of that rank's own lanes.
+absl::Status GradientReducer::ExchangeMirrors() {
+  const ShardPlan& shards = *options_.shards;
+  const int rank = communicator_->rank(), size = communicator_->size();
+  if (size == 1) return absl::OkStatus();
+  float* const gradient = slots_[slot_of_lane_[0]].data();
+  const auto part = [&](int bucket, int of) {
+    const ElementRange range = shards.Part(bucket, of);
+    // An empty part begins where its neighbour does, and what is sent and received must be two buffers.
+    float* const data = range.size() > 0 ? gradient + range.begin : nullptr;
+    return comm::BufferOf(absl::MakeSpan(data, range.size()));
+  };
+  for (int bucket = 0; bucket < shards.buckets(); ++bucket) {
+    const int before = MirroredBy(rank, size);
+    RETURN_IF_ERROR(
+        communicator_->SendRecv(part(bucket, rank), MirrorOf(rank, size), part(bucket, before), before));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace lockstep::train

@@ -11,6 +11,9 @@
 // gradient) and every node of the tree, also those that a rank adds by itself and also where one rank owns
 // all lanes, so that the bits depend on the lanes alone, as ever. UNORDERED: a rank's sum once, then every
 // sum of two ranks. The tail (side results such as batch-norm statistics) is never rounded.
+//
+// With a ShardPlan each rank gets the sums of its own parts of the buckets alone (a reduce-scatter in place of the
+// all-reduce, in the same order), and with `mirror` also those of the rank before it. The tail goes to everyone.
 #ifndef LOCKSTEP_RUNTIME_TRAIN_GRADIENT_REDUCER_H_
 #define LOCKSTEP_RUNTIME_TRAIN_GRADIENT_REDUCER_H_
 
@@ -26,6 +29,7 @@
 #include "comm/reduce/reduce.h"
 #include "runtime/core/status.h"
 #include "runtime/train/bucket_plan.h"
+#include "runtime/train/shard_plan.h"
 
 namespace lockstep::train {
 
@@ -40,7 +44,9 @@ struct GradientReducerOptions {
   bool reproducible = true;
   std::string algorithm;  // of the communicator; "" is its default
   comm::Wire wire = comm::Wire::kFull;
-  bool exchange = true;  // false, UNORDERED only: Finish gives the sum over this rank's lanes
+  bool exchange = true;               // false, UNORDERED only: Finish gives the sum over this rank's lanes
+  const ShardPlan* shards = nullptr;  // borrowed; of these buckets and this world; REPRODUCIBLE only
+  bool mirror = false;                // with shards
 };
 
 // One object serves every step. BeginStep and Finish are called by the loop's thread; Acquire, BucketDone by
@@ -73,7 +79,8 @@ class GradientReducer {
   void BucketDone(int lane, int thread, int bucket);
 
   // Waits for every bucket. The reduced gradient (sums over all lanes, or with `exchange` off over this
-  // rank's; tail included), valid until BeginStep. The caller may write to it.
+  // rank's; tail included), valid until BeginStep. With shards, only what this rank holds of it means anything.
+  // The caller may write to it; it is a peer buffer.
   absl::StatusOr<float*> Finish();
 
   // Seconds that Finish has waited since the last BeginStep.
@@ -98,6 +105,7 @@ class GradientReducer {
   comm::Wire WireOf(int bucket) const;
   void MarkReady(int bucket);
   std::unique_ptr<comm::Work> Start(int bucket);
+  absl::Status ExchangeMirrors();
 
   comm::Communicator* const communicator_;
   const GradientReducerOptions options_;

@@ -57,14 +57,6 @@ uint64_t HashCounters(uint64_t hash, const Counters& counters) {
   return hash;
 }
 
-// Every rank's `values`, in rank order.
-absl::StatusOr<std::vector<uint64_t>> Gather(comm::Communicator& communicator,
-                                             absl::Span<const uint64_t> values) {
-  std::vector<uint64_t> all(values.size() * communicator.size());
-  RETURN_IF_ERROR(communicator.AllGather(comm::BufferOf(values), comm::BufferOf(absl::MakeSpan(all))));
-  return all;
-}
-
 bool AllSame(absl::Span<const uint64_t> values) {
   return std::adjacent_find(values.begin(), values.end(), std::not_equal_to<>()) == values.end();
 }
@@ -83,6 +75,13 @@ std::string Few(absl::Span<const std::string> names) {
 std::vector<int64_t> Wide(absl::Span<const int> numbers) { return {numbers.begin(), numbers.end()}; }
 
 }  // namespace
+
+absl::StatusOr<std::vector<uint64_t>> GatherHashes(comm::Communicator& communicator,
+                                                   absl::Span<const uint64_t> values) {
+  std::vector<uint64_t> all(values.size() * communicator.size());
+  RETURN_IF_ERROR(communicator.AllGather(comm::BufferOf(values), comm::BufferOf(absl::MakeSpan(all))));
+  return all;
+}
 
 uint64_t MixHash(uint64_t hash, uint64_t value) {
   // The finisher of SplitMix64 (Steele, Lea, Flood, 2014) over a state that the value moves.
@@ -162,7 +161,7 @@ absl::StatusOr<bool> Integrity::Compare(LaneTeam& team, absl::Span<const NamedBu
                                         const Counters& counters, Logger* log) {
   const StateFingerprint own = FingerprintState(team, tensors, step, counters);
   const uint64_t hashes[] = {own.all_tensors, own.whole};
-  ASSIGN_OR_RETURN(const std::vector<uint64_t> both, Gather(*communicator_, hashes));
+  ASSIGN_OR_RETURN(const std::vector<uint64_t> both, GatherHashes(*communicator_, hashes));
   std::vector<uint64_t> tensor_hashes, whole;
   for (size_t i = 0; i < both.size(); i += 2) {
     tensor_hashes.push_back(both[i]);
@@ -191,7 +190,7 @@ absl::StatusOr<bool> Integrity::Compare(LaneTeam& team, absl::Span<const NamedBu
 
 absl::Status Integrity::Explain(absl::Span<const NamedBuffer> tensors, const StateFingerprint& own,
                                 Logger* log) {
-  ASSIGN_OR_RETURN(const std::vector<uint64_t> all, Gather(*communicator_, own.tensors));
+  ASSIGN_OR_RETURN(const std::vector<uint64_t> all, GatherHashes(*communicator_, own.tensors));
   for (size_t i = 0; i < tensors.size(); ++i) {
     for (int rank = 1; rank < communicator_->size(); ++rank) {
       if (all[rank * tensors.size() + i] == all[i]) continue;
@@ -218,7 +217,7 @@ absl::Status Integrity::Explain(absl::Span<const NamedBuffer> tensors, const Sta
 
 void Integrity::NameCulprits(const StateFingerprint& truth, Logger* log) {
   std::vector<int> culprits = divergence_.suspects;
-  std::string how = "by the majority";
+  std::string how = divergence_.how;
   if (culprits.empty() && first_difference_ >= 0) {
     how = absl::StrCat("the losses of step ", first_difference_, " were others in its lanes ",
                        absl::StrJoin(different_lanes_, ", "));

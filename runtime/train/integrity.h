@@ -45,13 +45,20 @@ struct StateFingerprint {
 StateFingerprint FingerprintState(LaneTeam& team, absl::Span<const NamedBuffer> tensors, int64_t step,
                                   const Counters& counters);
 
+// A collective: every rank's `values`, in rank order. As many on all ranks.
+absl::StatusOr<std::vector<uint64_t>> GatherHashes(comm::Communicator& communicator,
+                                                   absl::Span<const uint64_t> values);
+
 // A difference between ranks, as every rank knows it.
 struct Divergence {
-  int64_t step = -1;                 // after which it was found; -1: none
-  int64_t last_agreed = -1;          // step of the comparison before, or of the state that was loaded
-  bool counters_only = false;        // all tensors are the same
-  std::vector<uint64_t> states;      // hashes by rank: of all tensors, or with counters_only of everything
-  std::vector<int> suspects;         // ranks outside of a strict majority; empty: there is none
+  int64_t step = -1;                    // after which it was found; -1: none
+  int64_t last_agreed = -1;             // step of the comparison before, or of the state that was loaded
+  bool counters_only = false;           // all tensors are the same
+  std::vector<uint64_t> states;         // hashes by rank: of all tensors, or with counters_only of everything
+  std::vector<int> suspects;            // ranks outside of a strict majority; empty: there is none
+  std::string how = "by the majority";  // suspects are known
+  std::vector<uint64_t>
+      shards;  // of mirrors that differ: by rank, hashes of its own shard and the mirrored one
   std::vector<std::string> tensors;  // that differ between ranks
 };
 
@@ -83,6 +90,11 @@ class Integrity {
   absl::StatusOr<bool> Compare(LaneTeam& team, absl::Span<const NamedBuffer> tensors, int64_t step,
                                const Counters& counters, Logger* log);
   const Divergence& divergence() const { return divergence_; }
+  // The same of a sharded optimizer whose shards have mirrors (state_shards.h): whether every rank holds of its
+  // own shard what the rank after it mirrors. To be called before Compare. Without mirrors there is nothing to
+  // compare a shard with.
+  absl::StatusOr<bool> CompareMirrors(LaneTeam& team, absl::Span<const NamedBuffer> own,
+                                      absl::Span<const NamedBuffer> mirrored, int64_t step, Logger* log);
 
   // The losses of all lanes in `step`, from the vote: kept as witnesses (the last 2^20 of them), and when the
   // step is done again compared with what they were.

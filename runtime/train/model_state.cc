@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <iterator>
+#include <map>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -23,6 +24,7 @@ ModelState::ModelState(std::shared_ptr<const graph::ParameterLayout> parameters,
     : layout_(std::move(parameters)),
       state_layout_(std::move(states)),
       moment_names_(std::move(moments)),
+      held_({{0, static_cast<int64_t>(layout_->total_elements)}}),
       parameters_(layout_->total_elements),
       states_(state_layout_.total_elements) {
   for (size_t i = 0; i < moment_names_.size(); ++i) moments_.emplace_back(layout_->total_elements);
@@ -34,6 +36,20 @@ void ModelState::Initialize(uint64_t seed) {
   graph::InitializeStates(state_layout_, states_.span());
   std::copy_n(parameters_.data(), ema_.size(), ema_.data());
   for (auto& moment : moments_) std::fill_n(moment.data(), moment.size(), 0.0f);
+}
+
+void ModelState::HoldShard(HeldRanges held) {
+  moments_.clear();  // the old memory goes before the new comes
+  for (size_t i = 0; i < moment_names_.size(); ++i) moments_.emplace_back(held.elements());
+  for (auto& moment : moments_) std::fill_n(moment.data(), moment.size(), 0.0f);
+  held_ = std::move(held);
+  sharded_ = true;
+}
+
+void ModelState::HoldShard(HeldRanges held, std::vector<AlignedBuffer<float>> moments) {
+  moments_ = std::move(moments);
+  held_ = std::move(held);
+  sharded_ = true;
 }
 
 absl::Status ModelState::InitializeFrom(FileSystem* fs, const std::string& path, std::string* summary) {
@@ -80,22 +96,49 @@ absl::Status ModelState::Load(const LoadedCheckpoint& checkpoint) {
   std::vector<NamedBuffer> model_targets, moment_targets, ema_targets;
   AppendParameters("", parameters_.span(), &model_targets);
   AppendStates(&model_targets);
-  for (size_t i = 0; i < moments_.size(); ++i) {
-    AppendParameters(absl::StrCat(moment_names_[i], "."), moments_[i].span(), &moment_targets);
-  }
+  AppendMoments(&moment_targets);
   if (ema_.size() > 0) AppendParameters("", ema_.span(), &ema_targets);
   RETURN_IF_ERROR(CopyByName(checkpoint.Describe(), model, model_targets));
-  RETURN_IF_ERROR(CopyByName(checkpoint.Describe(), moments, moment_targets));
+  RETURN_IF_ERROR(sharded_ ? CheckByName(checkpoint.Describe(), moments, moment_targets)
+                           : CopyByName(checkpoint.Describe(), moments, moment_targets));
   return CopyByName(checkpoint.Describe(), from.ema, ema_targets);
+}
+
+ReadRange ModelState::MomentReader(const LoadedCheckpoint& checkpoint, int i) const {
+  struct Piece {
+    ElementRange range;
+    const char* data;
+  };
+  std::map<std::string, const NamedTensor*> by_name;
+  for (const NamedTensor& tensor : checkpoint.tensors().optimizer) by_name[tensor.name] = &tensor;
+  std::vector<Piece> pieces;
+  for (const auto& entry : layout_->entries) {
+    const auto begin = static_cast<int64_t>(entry.offset);
+    pieces.push_back({{begin, begin + static_cast<int64_t>(entry.elements)},
+                      static_cast<const char*>(by_name.at(MomentName(i, entry))->data)});
+  }
+  return [pieces = std::move(pieces)](ElementRange range, float* to) {
+    std::fill_n(to, range.size(), 0.0f);
+    for (const Piece& piece : pieces) {
+      const ElementRange both = {std::max(range.begin, piece.range.begin),
+                                 std::min(range.end, piece.range.end)};
+      if (both.size() <= 0) continue;
+      std::memcpy(to + (both.begin - range.begin),
+                  piece.data + (both.begin - piece.range.begin) * sizeof(float), both.size() * sizeof(float));
+    }
+  };
+}
+
+void ModelState::AddStateDeltas(const float* sums, int micro_batches) {
+  const absl::Span<float> states = states_.span();
+  for (size_t i = 0; i < states.size(); ++i) states[i] += sums[i] / static_cast<float>(micro_batches);
 }
 
 TrainTensors ModelState::Tensors() const {
   std::vector<NamedBuffer> parameters, buffers, optimizer, ema;
   AppendParameters("", parameters_.span(), &parameters);
   AppendStates(&buffers);
-  for (size_t i = 0; i < moments_.size(); ++i) {
-    AppendParameters(absl::StrCat(moment_names_[i], "."), moments_[i].span(), &optimizer);
-  }
+  AppendMoments(&optimizer);
   if (ema_.size() > 0) AppendParameters("", ema_.span(), &ema);
   return {AsTensors(parameters), AsTensors(buffers), AsTensors(optimizer), AsTensors(ema)};
 }
@@ -104,15 +147,44 @@ std::vector<NamedBuffer> ModelState::Buffers() const {
   std::vector<NamedBuffer> all;
   AppendParameters("", parameters_.span(), &all);
   AppendStates(&all);
-  for (size_t i = 0; i < moments_.size(); ++i) {
-    AppendParameters(absl::StrCat(moment_names_[i], "."), moments_[i].span(), &all);
-  }
+  if (!sharded_) AppendMoments(&all);
   if (ema_.size() > 0) AppendParameters(kEmaPrefix, ema_.span(), &all);
   return all;
 }
 
+std::vector<NamedBuffer> ModelState::MomentPieces(const ElementRanges& ranges) const {
+  std::vector<NamedBuffer> pieces;
+  for (size_t i = 0; i < moments_.size(); ++i) {
+    for (const ElementRange& range : ranges) {
+      pieces.push_back({moment_names_[i], DType::kF32, Shape({range.size()}),
+                        moments_[i].data() + held_.PlaceOf(range.begin)});
+    }
+  }
+  return pieces;
+}
+
+std::vector<NamedBuffer> ModelState::StatesAndAverage() const {
+  std::vector<NamedBuffer> all;
+  AppendStates(&all);
+  if (ema_.size() > 0) AppendParameters(kEmaPrefix, ema_.span(), &all);
+  return all;
+}
+
+std::string ModelState::MomentName(int i, const graph::ParameterLayout::Entry& entry) const {
+  return absl::StrCat(moment_names_[i], ".", entry.name);
+}
+
 size_t ModelState::size_bytes() const {
-  return (parameters_.size() * (1 + moments_.size()) + states_.size() + ema_.size()) * sizeof(float);
+  return (parameters_.size() * (1 + moment_names_.size()) + states_.size() + ema_.size()) * sizeof(float);
+}
+
+void ModelState::AppendMoments(std::vector<NamedBuffer>* out) const {
+  for (size_t i = 0; i < moment_names_.size(); ++i) {
+    for (const auto& entry : layout_->entries) {
+      float* const data = sharded_ ? nullptr : moments_[i].data() + entry.offset;
+      out->push_back({MomentName(static_cast<int>(i), entry), DType::kF32, entry.shape, data});
+    }
+  }
 }
 
 void ModelState::AppendParameters(const std::string& prefix, absl::Span<float> flat,

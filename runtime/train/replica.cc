@@ -21,18 +21,23 @@ void AddTo(const graph::LaneResult& from, graph::LaneResult* to) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Replica>> Replica::Create(std::shared_ptr<const graph::LaneProgram> program,
-                                                         comm::Communicator* communicator, LaneTeam* team,
-                                                         const ReplicaOptions& options) {
-  auto replica = std::unique_ptr<Replica>(new Replica(std::move(program), communicator, team, options));
-  const graph::ParameterLayout& layout = replica->program_->parameter_layout();
+std::vector<Bucket> GradientBuckets(const graph::LaneProgram& program, int64_t bucket_bytes) {
+  const graph::ParameterLayout& layout = program.parameter_layout();
   std::vector<int64_t> ends;
   for (size_t i = 0; i < layout.entries.size(); ++i) {
     const bool last = i + 1 == layout.entries.size();
     ends.push_back(static_cast<int64_t>(last ? layout.total_elements : layout.entries[i + 1].offset));
   }
-  const auto tail = static_cast<int64_t>(replica->program_->state_layout().total_elements);
-  auto buckets = PlanBuckets(ends, options.bucket_bytes / static_cast<int64_t>(sizeof(float)), tail);
+  return PlanBuckets(ends, bucket_bytes / static_cast<int64_t>(sizeof(float)),
+                     static_cast<int64_t>(program.state_layout().total_elements));
+}
+
+absl::StatusOr<std::unique_ptr<Replica>> Replica::Create(std::shared_ptr<const graph::LaneProgram> program,
+                                                         comm::Communicator* communicator, LaneTeam* team,
+                                                         const ReplicaOptions& options) {
+  auto replica = std::unique_ptr<Replica>(new Replica(std::move(program), communicator, team, options));
+  const graph::ParameterLayout& layout = replica->program_->parameter_layout();
+  auto buckets = GradientBuckets(*replica->program_, options.bucket_bytes);
   replica->bucket_of_last_parameter_.assign(layout.entries.size(), -1);
   for (size_t i = 0; i < buckets.size(); ++i) {
     if (buckets[i].last_parameter >= 0) {
@@ -45,7 +50,9 @@ absl::StatusOr<std::unique_ptr<Replica>> Replica::Create(std::shared_ptr<const g
                                                                .reproducible = options.reproducible,
                                                                .algorithm = options.algorithm,
                                                                .wire = options.wire,
-                                                               .exchange = options.compressor == nullptr}));
+                                                               .exchange = options.compressor == nullptr,
+                                                               .shards = options.shards,
+                                                               .mirror = options.mirror}));
   return replica;
 }
 

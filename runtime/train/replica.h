@@ -41,9 +41,15 @@ struct ReplicaOptions {
   std::string algorithm;                // of the communicator
   comm::Wire wire = comm::Wire::kFull;  // what gradients are rounded to on their way
   Compressor* compressor = nullptr;     // borrowed; takes the place of the all-reduce; UNORDERED only
-  WorkMarks* marks = nullptr;           // borrowed; lanes in progress are marked here
-  FaultPoints* faults = nullptr;        // borrowed; the points "lane.0", "lane.1", ...
+  const ShardPlan* shards =
+      nullptr;                    // borrowed; this rank gets its shard of the gradient alone; REPRODUCIBLE
+  bool mirror = false;            // and that of the rank before it
+  WorkMarks* marks = nullptr;     // borrowed; lanes in progress are marked here
+  FaultPoints* faults = nullptr;  // borrowed; the points "lane.0", "lane.1", ...
 };
+
+// The buckets that a program's gradient is reduced in. Pure.
+std::vector<Bucket> GradientBuckets(const graph::LaneProgram& program, int64_t bucket_bytes);
 
 // For the loop's thread. Lane programs are pure: nothing but the reduced gradient leaves a step.
 class Replica {
@@ -54,7 +60,8 @@ class Replica {
                                                          const ReplicaOptions& options);
 
   struct Gradient {
-    float* values = nullptr;        // [layout.total_elements] sums over all lanes; valid until the next step
+    float* values = nullptr;        // [layout.total_elements] sums over all lanes; valid until the next step.
+                                    // With shards: in what this rank holds
     float* state_deltas = nullptr;  // [state_layout.total_elements] sums over all micro-batches of the step
     std::vector<graph::LaneResult> lanes;          // of this rank's lanes, summed over their micro-batches
     double compute_seconds = 0, comm_seconds = 0;  // until the lanes were done; waiting after that

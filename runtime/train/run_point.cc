@@ -86,11 +86,16 @@ void VisitPoint(Archive& archive, Point& point) {
   archive(point.eval.step);
   archive(point.eval_scheduled);
   archive(point.new_best);
+  archive(point.updated);
+  archive(point.update.gradient_scale);
+  archive(point.update.lr);
+  archive(point.update.updates);
   archive(point.saved_step);
   archive(point.lost_step);
   archive(point.diverged);
   archive(point.began_at);
   archive(point.began_from);
+  archive(point.lost);
   archive(point.signal);
   archive(point.checkpoint_due);
   archive(point.admit);

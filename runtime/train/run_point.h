@@ -32,10 +32,13 @@ struct RunPoint {
   EvalMetrics eval;             // the last validation since the start; step -1: none yet
   bool eval_scheduled = false;  // it has a line in metrics.jsonl
   bool new_best = false;        // that validation was the best; its checkpoint is to be marked
-  int64_t saved_step = -1;      // of the newest checkpoint that was handed to its writer
-  int64_t lost_step = -1;       // the same of the writer before, which may not have finished it
+  bool updated = false;         // that step's update was not left out; it was this:
+  StepUpdate update;
+  int64_t saved_step = -1;  // of the newest checkpoint that was handed to its writer
+  int64_t lost_step = -1;   // the same of the writer before, which may not have finished it
 
   bool diverged = false;   // ranks held different states: none of them counts, the run is to go back
+  bool lost = false;       // the same because some of the state died with those who held it
   int64_t began_at = -1;   // step of the checkpoint that the run's start began from; -1: from none
   std::string began_from;  // its path
 

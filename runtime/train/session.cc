@@ -131,6 +131,8 @@ comm::Credentials Session::RunCredentials() const {
       {"execution.comm.bucket_kib", absl::StrCat(execution.comm().bucket_kib())},
       {"execution.comm.algorithm", execution.comm().algorithm()},
       {"execution.recovery", ExecutionConfig::Recovery_Name(execution.recovery())},
+      {"execution.optimizer_state", OptimizerState_Name(execution.optimizer_state())},
+      {"execution.mirror_optimizer", absl::StrCat(execution.mirror_optimizer())},
       {"execution.integrity",
        absl::StrCat(integrity.every_steps(), " ", integrity.check_reductions(), " ", integrity.max_heals())},
       {"training data", facts.fingerprint},
@@ -147,8 +149,11 @@ void Session::MakeState() {
       std::make_unique<ModelState>(train_program_->parameter_layout_ptr(), train_program_->state_layout(),
                                    MomentNames(config_.optimizer()), config_.has_ema());
   state_->Initialize(config_.seed());
-  optimizer_ = std::make_unique<Optimizer>(config_.optimizer(), config_.has_ema() ? &config_.ema() : nullptr,
-                                           state_->layout());
+  if (Shards()) {
+    DealShards();
+  } else {
+    MakeOptimizer();
+  }
 }
 
 absl::Status Session::Probe() {
@@ -182,9 +187,7 @@ comm::MembershipOptions Session::OptionsForMembership() const {
 }
 
 absl::Status Session::BeginMembership() {
-  const auto recovery = config_.execution().recovery();
-  if (recovery == ExecutionConfig::OFF) return absl::OkStatus();
-  if (recovery == ExecutionConfig::AUTO && !options_.world->elastic) return absl::OkStatus();
+  if (!Recovers()) return absl::OkStatus();
   const std::string why = WhyNotRecoverable();
   if (!why.empty()) {
     log_->Warning(absl::StrCat("no recovery in place (", why,
@@ -209,19 +212,12 @@ absl::StatusOr<std::string> Session::Describe() {
   const comm::LaneRange owned = comm::LanesOfRank(0, world, config_.lanes());
   local_ranks_ = world;  // nobody was asked: as if all ranks shared this machine
   const int threads = ChooseThreads();
-  const size_t moments = MomentNames(config_.optimizer()).size();
-  const int slots = PlannedSlots(owned, config_.lanes(), threads);
-  const double mib = 1.0 / (1 << 20);
-  const double gradient_mib = static_cast<double>(layout.total_elements) * sizeof(float) * mib;
-  return absl::StrCat(
-      ConfigText(config_), "\n# ", feed_->facts().records, " training records, ", feed_->facts().eval_records,
-      " validation records\n# ", plan_.horizon, " steps of ", config_.global_batch(), " samples, ",
-      layout.parameter_elements, " parameters in ", layout.entries.size(), " tensors\n# a rank of ", world,
-      " with ", threads, threads == 1 ? " thread: " : " threads: ", owned.size(), " lanes, ", slots,
-      " gradient buffers of ", gradient_mib, " MiB, ",
-      gradient_mib * static_cast<double>(1 + moments + config_.has_ema()),
-      " MiB of parameters and optimizer state, ", static_cast<double>(train_program_->arena_bytes()) * mib,
-      " MiB of activations a thread\n# recipe ", recipe_hash_, "\n");
+  return absl::StrCat(ConfigText(config_), "\n# ", feed_->facts().records, " training records, ",
+                      feed_->facts().eval_records, " validation records\n# ", plan_.horizon, " steps of ",
+                      config_.global_batch(), " samples, ", layout.parameter_elements, " parameters in ",
+                      layout.entries.size(), " tensors\n# a rank of ", world, " with ", threads,
+                      threads == 1 ? " thread: " : " threads: ", owned.size(), " lanes\n# ",
+                      DescribeMemory(PlanMemory()), "\n# recipe ", recipe_hash_, "\n");
 }
 
 }  // namespace lockstep::train

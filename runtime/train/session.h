@@ -33,6 +33,7 @@
 #include "runtime/train/interruption.h"
 #include "runtime/train/kept_best.h"
 #include "runtime/train/lane_team.h"
+#include "runtime/train/memory_plan.h"
 #include "runtime/train/model_state.h"
 #include "runtime/train/observer.h"
 #include "runtime/train/optimizer.h"
@@ -40,6 +41,7 @@
 #include "runtime/train/result.h"
 #include "runtime/train/run_folder.h"
 #include "runtime/train/run_point.h"
+#include "runtime/train/shard_takeover.h"
 #include "runtime/train/takeover.h"
 #include "runtime/train/trace.h"
 #include "runtime/train/train_loop.h"
@@ -82,7 +84,9 @@ class Session {
   absl::Status MakeTransport(comm::Meeting& meeting, absl::Duration connect_deadline);
   absl::Status LookAround();         // who shares this machine
   absl::Status CheckMemory() const;  // what MakeReplica will allocate fits this machine
-  absl::Status MakeReplica();        // team_, replica_, ...
+  RankMemory PlanMemory()
+      const;                   // of this rank in its world, or as the launcher says where there is none yet
+  absl::Status MakeReplica();  // team_, replica_, ...
   absl::Status StartFeed();
   void WatchMembership();
   void DropGeneration();
@@ -112,6 +116,17 @@ class Session {
   void ServeControl();
   void ShowMembers();
   Manifest ManifestTemplate() const;
+
+  // session_shards.cc
+  bool Recovers() const;  // deaths are to be survived, as far as the configuration goes
+  bool Shards() const;    // the optimizer's state is sharded
+  bool Mirrors() const;   // and each shard is on two ranks
+  ShardSetting SettingOfShards() const;
+  void DealShards();     // of this generation: holdings_, with the moments at zero, and optimizer_
+  void MakeOptimizer();  // for what state_ holds
+  absl::StatusOr<TakeoverReport> TakeShardsOver();
+  absl::Status HandShardsOver(int ranks);  // to those who stay
+  absl::Status LoadMoments(const LoadedCheckpoint* checkpoint);
 
   // session_checkpoints.cc
   absl::Status OpenCheckpoints();  // checkpoints_, on the ranks that write. Collective
@@ -148,6 +163,8 @@ class Session {
   std::shared_ptr<const graph::LaneProgram> train_program_, eval_program_;
   LoopPlan plan_;
   std::unique_ptr<ModelState> state_;
+  ShardHoldings
+      holdings_;  // its shards are null where every rank holds the whole state, or this one nothing yet
   std::unique_ptr<Optimizer> optimizer_;
   bool prepared_ = false;  // the run has begun: result.json is its own to write
   bool left_ = false;      // this rank went, as was planned
@@ -179,6 +196,7 @@ class Session {
   ControlDesk* desk_ = nullptr;  // one of the audience
   std::unique_ptr<Trace> trace_;
   std::unique_ptr<CheckpointWriter> checkpoints_;  // of a team: on the other ranks, too, for a generation
+  int save_shards_ = 1;                            // files that the ranks write together; on all ranks
   std::unique_ptr<ControlServer> control_;         // null: nobody can ask
 };
 

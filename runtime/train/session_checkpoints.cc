@@ -59,6 +59,7 @@ absl::Status Session::OpenCheckpoints() {
   ASSIGN_OR_RETURN(SaveTeam team, FormSaveTeam(*communicator_, options_.file_system, options_.out,
                                                state_->size_bytes(), shard_bytes, log_));
   const int rank = communicator_->rank();
+  save_shards_ = team.shards;
   const bool team_wrote = std::exchange(team_writes_, team.shards > 1);
   if (rank == 0 && checkpoints_ != nullptr && !team_wrote && !team_writes_) return absl::OkStatus();
   if (checkpoints_ != nullptr && team_wrote) checkpoints_->Abandon();
@@ -92,7 +93,8 @@ void Session::SayHowSaved(const SaveOutcome& outcome, int rank) {
 
 // The rank that writes when rank 0 is gone; and rank 0 itself, which outlives the others of its team.
 KeptBest* Session::PlaceForBest() {
-  if (membership_ == nullptr || !config_.eval().keep_best()) return nullptr;
+  // Of a sharded optimizer's state no rank but those who write has enough.
+  if (membership_ == nullptr || !config_.eval().keep_best() || Shards()) return nullptr;
   const int rank = communicator_->rank();
   return rank == 1 || (rank == 0 && team_writes_) ? &kept_best_ : nullptr;
 }

@@ -91,36 +91,53 @@ int Session::ChooseThreads() const {
   return std::min(threads, owned);
 }
 
+RankMemory Session::PlanMemory() const {
+  const int rank = communicator_ != nullptr ? communicator_->rank() : options_.world->rank;
+  const int size = communicator_ != nullptr ? communicator_->size() : options_.world->size;
+  const auto flat = static_cast<int64_t>(train_program_->parameter_layout().total_elements * sizeof(float));
+  const auto moments = static_cast<int64_t>(MomentNames(config_.optimizer()).size());
+  const CompressionConfig& compression = config_.compression();
+  RankMemory memory;
+  memory.parameters = flat;
+  memory.gradient_buffer =
+      flat + static_cast<int64_t>(train_program_->state_layout().total_elements * sizeof(float));
+  memory.threads = ChooseThreads();
+  memory.gradient_buffers =
+      PlannedSlots(comm::LanesOfRank(rank, size, config_.lanes()), config_.lanes(), memory.threads);
+  memory.optimizer = memory.whole_optimizer = flat * moments;
+  if (Shards()) {
+    const ShardSetting setting = SettingOfShards();
+    const ShardPlan plan(train_program_->parameter_layout(), setting.buckets, size);
+    memory.sharded = true;
+    memory.mirrored = setting.mirrored && size > 1;
+    memory.optimizer = HeldRanges(plan.Held(rank, memory.mirrored)).elements() * moments *
+                       static_cast<int64_t>(sizeof(float));
+  }
+  memory.average = config_.has_ema() ? flat : 0;
+  memory.unsent = compression.has_power_sgd() || compression.has_top_k() ? flat : 0;
+  memory.activations = static_cast<int64_t>(train_program_->arena_bytes());
+  return memory;
+}
+
 absl::Status Session::CheckMemory() const {
-  const double copies = 1.0 + MomentNames(config_.optimizer()).size() + config_.has_ema();
-  const double flat_bytes =
-      static_cast<double>(train_program_->parameter_layout().total_elements) * sizeof(float);
-  const int threads = ChooseThreads();
-  const int slots =
-      PlannedSlots(comm::LanesOfRank(communicator_->rank(), communicator_->size(), config_.lanes()),
-                   config_.lanes(), threads);
-  const double activations = static_cast<double>(train_program_->arena_bytes()) * threads;
-  // With error feedback: a memory on every rank, and on rank 0 all of them twice while it saves.
-  const bool remembers = config_.compression().has_power_sgd() || config_.compression().has_top_k();
-  const double saved_memories = communicator_->rank() == 0 ? 2.0 * communicator_->size() : 0.0;
-  const double memories = remembers ? flat_bytes : 0;
-  const double needed = flat_bytes * (copies + slots) + activations + memories;
+  const RankMemory memory = PlanMemory();
+  // Of what compression leaves unsent, rank 0 has all ranks' twice while it saves.
+  const int64_t saved = communicator_->rank() == 0 ? 2 * communicator_->size() * memory.unsent : 0;
+  const auto needed = static_cast<double>(memory.total() * local_ranks_ + saved);
   const double machine =
       static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
-  if (needed * local_ranks_ + memories * saved_memories <= machine) return absl::OkStatus();
+  if (needed <= machine) return absl::OkStatus();
   constexpr double kGib = 1 << 30;
-  const std::string error_feedback =
-      remembers ? absl::StrFormat(", %.1f for what compression leaves unsent, and %.1f to save that",
-                                  memories / kGib, memories * saved_memories / kGib)
-                : "";
-  return ConfigError(
-      absl::StrFormat("this run needs %.1f GiB a rank (%.1f for parameters and optimizer, %.1f for %d "
-                      "gradient buffers, %.1f for the "
-                      "activations of %d threads%s), %d ranks share this machine, and it has %.1f GiB; lower "
-                      "global_batch, raise "
-                      "accumulate or lanes, use fewer ranks or threads, or a smaller model",
-                      needed / kGib, flat_bytes * copies / kGib, flat_bytes * slots / kGib, slots,
-                      activations / kGib, threads, error_feedback, local_ranks_, machine / kGib));
+  const std::string to_save =
+      saved > 0
+          ? absl::StrFormat(", rank 0 %.1f GiB more to save what compression leaves unsent", saved / kGib)
+          : "";
+  return ConfigError(absl::StrFormat(
+      "%s; %d ranks share this machine%s, and it has %.1f GiB; lower global_batch, raise accumulate or "
+      "lanes, use "
+      "fewer ranks or threads, or a smaller model%s",
+      DescribeMemory(memory), local_ranks_, to_save, machine / kGib,
+      memory.sharded || memory.optimizer == 0 ? "" : ", or set execution.optimizer_state: SHARDED"));
 }
 
 absl::Status Session::MakeReplica() {
@@ -136,6 +153,10 @@ absl::Status Session::MakeReplica() {
                                   static_cast<int64_t>(train_program_->state_layout().total_elements),
                                   config_.seed(), *communicator_));
   replica.compressor = compressor_.get();
+  if (holdings_.shards != nullptr) {
+    replica.shards = &holdings_.shards->plan();
+    replica.mirror = holdings_.shards->mirrored();
+  }
   replica.marks = marks_.get();
   replica.faults = options_.faults;
   ASSIGN_OR_RETURN(replica_, Replica::Create(train_program_, communicator_.get(), team_.get(), replica));
@@ -213,7 +234,11 @@ absl::Status Session::EnterGeneration(TakeoverReport* report) {
   if (!writes) CloseWriters();
   const bool takes_over = writes && !folder_;
   NoteWriter();
-  ASSIGN_OR_RETURN(*report, TakeOver(*communicator_, state_->Buffers(), &point_, options_.faults));
+  if (Shards()) {
+    ASSIGN_OR_RETURN(*report, TakeShardsOver());
+  } else {
+    ASSIGN_OR_RETURN(*report, TakeOver(*communicator_, state_->Buffers(), &point_, options_.faults));
+  }
   point_.admit = false;  // whoever waited is in, or was not fit
   if (communicator_->size() <= point_.size) point_.size = 0;
   (void)ReachFault(options_.faults, "recovery.rebuild");
@@ -227,7 +252,7 @@ absl::Status Session::EnterGeneration(TakeoverReport* report) {
   EnterIntegrity();
   prepared_ = true;
   // What a rank 0 of before writes with may be closed already, for going back.
-  return report->diverged ? GoBack() : CarryWritersOn();
+  return report->diverged || report->lost ? GoBack() : CarryWritersOn();
 }
 
 BannerFacts Session::FactsForBanner() const {

@@ -75,8 +75,10 @@ void Session::EnterIntegrity() {
 
 absl::Status Session::GoBack() {
   const Busy::Scope busy(&busy_);
-  const absl::Status begun = AgreeOnStatus(*communicator_, integrity_->BeginReplay());
-  if (!begun.ok()) return communicator_->status().ok() ? integrity_->GiveUp(begun.message()) : begun;
+  if (!point_.lost) {
+    const absl::Status begun = AgreeOnStatus(*communicator_, integrity_->BeginReplay());
+    if (!begun.ok()) return communicator_->status().ok() ? integrity_->GiveUp(begun.message()) : begun;
+  }
   going_back_ = true;
   (void)ReachFault(options_.faults, "heal.back");
   // Until all of it is done, this rank has no state that counts.
@@ -113,7 +115,7 @@ absl::Status Session::GoBack() {
   if (status.ok()) status = OpenCheckpoints();
   going_back_ = false;
   if (status.ok()) {
-    point_.diverged = false;
+    point_.diverged = point_.lost = false;
     return status;
   }
   // A death in the middle of it: whoever goes on begins it again.

@@ -138,6 +138,9 @@ absl::Status Session::Resume() {
                      " already; choose another --out, or --resume the checkpoint of an earlier step"));
   }
   RETURN_IF_ERROR(BroadcastTensors(*communicator_, state_->Buffers()));
+  if (holdings_.shards != nullptr && point_.counters.step > 0) {
+    RETURN_IF_ERROR(LoadMoments(checkpoint ? &*checkpoint : nullptr));
+  }
   if (compressor_ != nullptr) {
     RETURN_IF_ERROR(
         RestoreCompressionState(*communicator_, checkpoint ? &*checkpoint : nullptr, *compressor_, log_));

@@ -13,6 +13,7 @@
 #include "runtime/core/clock.h"
 #include "runtime/train/agreement.h"
 #include "runtime/train/session.h"
+#include "runtime/train/weights_hash.h"
 
 namespace lockstep::train {
 
@@ -30,6 +31,8 @@ LoopParts Session::PartsForLoop() {
   parts.evaluator = evaluator_.get();
   parts.optimizer = optimizer_.get();
   parts.state = state_.get();
+  parts.shards = holdings_.shards.get();
+  parts.save_shards = save_shards_;
   parts.feed = feed_.get();
   parts.marks = marks_.get();
   parts.integrity = integrity_.get();
@@ -95,7 +98,12 @@ absl::Status Session::Change(absl::Status failure) {
   const int ranks = membership_->size();
   comm::RegroupRequest request;
   request.reason = failure;
-  if (failure.ok() && point_.size > 0 && point_.size < ranks) request.size = point_.size;
+  if (failure.ok() && point_.size > 0 && point_.size < ranks) {
+    request.size = point_.size;
+    request.reason = failure = HandShardsOver(point_.size);
+    if (!failure.ok() && TroubleOf(failure) != Trouble::kPeer) return failure;
+    if (!failure.ok()) request.size = 0;
+  }
   // On purpose, ranks part when they have written the checkpoint that they are in the middle of.
   if (failure.ok() && team_writes_) {
     if (checkpoints_ != nullptr) (void)checkpoints_->Wait();
@@ -142,7 +150,16 @@ void Session::SayWhatChanged(const TakeoverReport& report, double seconds, LogLe
                            "differ"));
     return;
   }
-  absl::StrAppend(&text, " from step ", point_.counters.step + 1, ", no step redone");
+  absl::StrAppend(&text, " from step ", point_.counters.step + 1);
+  if (report.lost) {
+    absl::StrAppend(&text, "; some of the optimizer's state died with ",
+                    config_.execution().mirror_optimizer() ? "both of its holders"
+                                                           : "its holder (execution.mirror_optimizer: false)",
+                    ", so the run goes back to its newest checkpoint");
+    log_->Log(level, text);
+    return;
+  }
+  absl::StrAppend(&text, ", no step redone");
   if (!report.behind.empty()) {
     absl::StrAppend(&text, "; rank ", absl::StrJoin(report.behind, ", "), " took its result from rank ",
                     report.source);
@@ -176,11 +193,9 @@ absl::StatusOr<TrainResult> Session::Finish() {
   hashes_ = {both[0], both[1]};
   // Every replica must have arrived at the same bits; a rank that did not is named before anyone believes the
   // result.
-  const StateHashes own =
-      HashState(state_->Tensors(), point_.counters.step, point_.counters.step * config_.global_batch(),
-                point_.counters.ToManifest());
-  RETURN_IF_ERROR(comm::CheckAgreement(*communicator_, {{"weights_sha256", own.weights_sha256}}));
-  if (own.weights_sha256 != hashes_.weights_sha256) {
+  const std::string own = TensorsSha256(state_->Tensors().parameters);
+  RETURN_IF_ERROR(comm::CheckAgreement(*communicator_, {{"weights_sha256", own}}));
+  if (own != hashes_.weights_sha256) {
     return absl::InternalError("the weights in memory are not those of the last checkpoint");
   }
 

@@ -31,6 +31,14 @@ absl::Status Session::OpenObservers() {
                           " training records, steps ", point_.counters.step + 1, " to ", plan_.stop, " of ",
                           plan_.horizon, ", results in ", options_.out));
 
+  log_->Info(DescribeMemory(PlanMemory()));
+  if (Mirrors() && communicator_->size() == 2) {
+    log_->Info(
+        "mirrors of the optimizer's shards on 2 ranks are all of it on each: take more ranks, or "
+        "execution.mirror_optimizer: false (a death then goes back to the newest checkpoint)");
+  } else if (Shards() && membership_ != nullptr && !Mirrors()) {
+    log_->Info("no mirrors of the optimizer's shards: a death goes back to the newest checkpoint");
+  }
   if (compressor_ != nullptr) {
     log_->Info(absl::StrCat("gradients travel by ", compressor_->Describe()));
   } else if (config_.compression().has_wire()) {

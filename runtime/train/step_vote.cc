@@ -14,7 +14,9 @@ absl::StatusOr<Verdict> Vote(comm::Communicator& communicator, int lanes, int me
   const size_t ranks = communicator.size();
   const size_t checksums = flags + 1 + ranks;  // as halves of 32 bits, which a double holds exactly
   const size_t wishes = checksums + 2 * ranks;
-  std::vector<double> votes(wishes + 4, 0.0);
+  const size_t norm_sums = wishes + 4;
+  std::vector<double> votes(norm_sums + ballot.norm_sums.size(), 0.0);
+  std::copy(ballot.norm_sums.begin(), ballot.norm_sums.end(), votes.begin() + norm_sums);
   comm::LaneRange owned;
   if (lanes > 0) owned = comm::LanesOfRank(communicator.rank(), communicator.size(), lanes);
   for (int lane = owned.begin; lane < owned.end; ++lane) {
@@ -59,6 +61,7 @@ absl::StatusOr<Verdict> Vote(comm::Communicator& communicator, int lanes, int me
   verdict.damaged = static_cast<int64_t>(votes[wishes + 3]);
   verdict.size = static_cast<int>(votes[wishes + 1]);
   verdict.pause = static_cast<PauseWish>(static_cast<int>(votes[wishes + 2]));
+  verdict.norm_sums.assign(votes.begin() + norm_sums, votes.end());
   for (size_t rank = 0; rank < ranks; ++rank) {
     const double* halves = &votes[checksums + 2 * rank];
     verdict.checksums.push_back(static_cast<uint64_t>(halves[0]) << 32 | static_cast<uint64_t>(halves[1]));

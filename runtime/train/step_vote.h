@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "comm/communicator.h"
 #include "runtime/core/status.h"
 #include "runtime/graph/lane_program.h"
@@ -28,6 +29,9 @@ struct Ballot {
   PauseWish pause = PauseWish::kNone;    // only rank 0's counts
   int64_t damaged = 0;                   // damaged records among this rank's
   uint64_t checksum = 0;                 // of the reduced gradient that this rank holds; 0: not looked at
+  // Of the reduced gradient where ranks have shards of it: sums of squares, 0 but where this rank has the element
+  // alone. As many on all ranks; borrowed.
+  absl::Span<const double> norm_sums = {};
 };
 
 // What every rank gets out.
@@ -41,6 +45,7 @@ struct Verdict {
   PauseWish pause = PauseWish::kNone;
   std::vector<double> lane_losses;  // sums, by lane
   std::vector<uint64_t> checksums;  // by rank
+  std::vector<double> norm_sums;    // added over ranks, exactly
 };
 
 // A collective. `lanes` is 0 in the votes of a run that stands still; `metrics` is the number of metrics of a

@@ -14,18 +14,6 @@
 namespace lockstep::train {
 namespace {
 
-absl::StatusOr<std::vector<RunPoint>> ExchangePoints(comm::Communicator& communicator,
-                                                     const RunPoint& point) {
-  ASSIGN_OR_RETURN(const auto texts, comm::AllGatherText(communicator, PackPoint(point)));
-  std::vector<RunPoint> points(texts.size());
-  for (size_t rank = 0; rank < texts.size(); ++rank) {
-    if (!UnpackPoint(texts[rank], &points[rank])) {
-      return absl::InternalError(absl::StrCat("rank ", rank, " says where it stands in a way unknown here"));
-    }
-  }
-  return points;
-}
-
 size_t TotalBytes(absl::Span<const NamedBuffer> tensors) {
   size_t total = 0;
   for (const NamedBuffer& tensor : tensors) total += tensor.size_bytes();
@@ -51,7 +39,20 @@ absl::Status ReceiveAside(comm::Communicator& communicator, absl::Span<const Nam
 
 bool IsFewerSteps(const RunPoint& a, const RunPoint& b) { return a.counters.step < b.counters.step; }
 
-// All but what is this process's.
+}  // namespace
+
+absl::StatusOr<std::vector<RunPoint>> ExchangePoints(comm::Communicator& communicator,
+                                                     const RunPoint& point) {
+  ASSIGN_OR_RETURN(const auto texts, comm::AllGatherText(communicator, PackPoint(point)));
+  std::vector<RunPoint> points(texts.size());
+  for (size_t rank = 0; rank < texts.size(); ++rank) {
+    if (!UnpackPoint(texts[rank], &points[rank])) {
+      return absl::InternalError(absl::StrCat("rank ", rank, " says where it stands in a way unknown here"));
+    }
+  }
+  return points;
+}
+
 void AdoptPoint(const RunPoint& furthest, RunPoint* point) {
   const bool is_fresh = point->seconds_here == 0 && point->stage == Stage::kNothing;
   RunPoint taken = furthest;
@@ -62,34 +63,45 @@ void AdoptPoint(const RunPoint& furthest, RunPoint* point) {
   *point = std::move(taken);
 }
 
-}  // namespace
-
-absl::StatusOr<TakeoverReport> TakeOver(comm::Communicator& communicator,
-                                        absl::Span<const NamedBuffer> tensors, RunPoint* point,
-                                        FaultPoints* faults) {
-  ASSIGN_OR_RETURN(const std::vector<RunPoint> points, ExchangePoints(communicator, *point));
+absl::StatusOr<TakeoverReport> ComparePoints(absl::Span<const RunPoint> points) {
+  const int ranks = static_cast<int>(points.size());
   TakeoverReport report;
-  for (int rank = 1; rank < communicator.size(); ++rank) {
+  for (int rank = 1; rank < ranks; ++rank) {
     if (IsFurther(points[rank], points[report.source])) report.source = rank;
   }
   report.diverged = std::any_of(points.begin(), points.end(), [](const RunPoint& p) { return p.diverged; });
-  if (report.diverged) {
-    AdoptPoint(*std::max_element(points.begin(), points.end(), IsFewerSteps), point);
-    point->stage = Stage::kNothing;
-    point->diverged = true;
-    return report;
-  }
+  if (report.diverged) return report;
   const RunPoint& furthest = points[report.source];
   if (furthest.stage == Stage::kNothing) {
     return PeerError("nobody who is left holds the state of the run; the newest checkpoint does");
   }
-  for (int rank = 0; rank < communicator.size(); ++rank) {
+  for (int rank = 0; rank < ranks; ++rank) {
     if (points[rank].stage == Stage::kNothing) {
       report.fresh.push_back(rank);
     } else if (points[rank].counters.step != furthest.counters.step) {
       report.behind.push_back(rank);
     }
   }
+  return report;
+}
+
+void AdoptDivergence(absl::Span<const RunPoint> points, RunPoint* point) {
+  AdoptPoint(*std::max_element(points.begin(), points.end(), IsFewerSteps), point);
+  point->stage = Stage::kNothing;
+  point->diverged = true;
+  point->lost = std::any_of(points.begin(), points.end(), [](const RunPoint& p) { return p.lost; });
+}
+
+absl::StatusOr<TakeoverReport> TakeOver(comm::Communicator& communicator,
+                                        absl::Span<const NamedBuffer> tensors, RunPoint* point,
+                                        FaultPoints* faults) {
+  ASSIGN_OR_RETURN(const std::vector<RunPoint> points, ExchangePoints(communicator, *point));
+  ASSIGN_OR_RETURN(TakeoverReport report, ComparePoints(points));
+  if (report.diverged) {
+    AdoptDivergence(points, point);
+    return report;
+  }
+  const RunPoint& furthest = points[report.source];
   const bool is_fresh = point->stage == Stage::kNothing;
   if (!report.fresh.empty() || !report.behind.empty()) {
     RETURN_IF_ERROR(ReachFault(faults, "recovery.transfer"));

@@ -25,7 +25,17 @@ struct TakeoverReport {
   std::vector<int> behind;  // ranks that took the last step's result from it
   std::vector<int> fresh;   // ranks that had no state
   bool diverged = false;    // some rank knows that states differed: nothing was taken, all are to go back
+  bool lost = false;        // nobody who is left holds some of the state (shard_takeover.h): the same
 };
+
+// The parts of it. Where each rank stands, by rank; a collective.
+absl::StatusOr<std::vector<RunPoint>> ExchangePoints(comm::Communicator& communicator, const RunPoint& point);
+// Who is the furthest, who is behind, who has nothing. Error: PeerError when no rank has a state.
+absl::StatusOr<TakeoverReport> ComparePoints(absl::Span<const RunPoint> points);
+// Takes over all but what is this process's.
+void AdoptPoint(const RunPoint& furthest, RunPoint* point);
+// Of ranks of which one knows of a divergence.
+void AdoptDivergence(absl::Span<const RunPoint> points, RunPoint* point);
 
 // A collective of the new generation. `tensors`: all of the state, in the same order on all ranks. A rank
 // that is behind receives into memory of its own first: when the source dies half-way, it still has the whole

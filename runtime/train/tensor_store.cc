@@ -45,8 +45,8 @@ absl::Status CheckUniqueNames(absl::Span<const NamedTensor> tensors) {
   return absl::OkStatus();
 }
 
-absl::Status CopyByName(absl::string_view where, absl::Span<const NamedTensor> from,
-                        absl::Span<const NamedBuffer> to) {
+absl::Status CheckByName(absl::string_view where, absl::Span<const NamedTensor> from,
+                         absl::Span<const NamedBuffer> to) {
   std::map<std::string, const NamedTensor*> sources;
   for (const NamedTensor& tensor : from) sources[tensor.name] = &tensor;
   std::vector<std::string> missing, differing, surplus;
@@ -73,6 +73,13 @@ absl::Status CopyByName(absl::string_view where, absl::Span<const NamedTensor> f
     if (!differing.empty()) absl::StrAppend(&text, " Other type or shape: ", Shown(differing), ".");
     return CheckpointError(text);
   }
+  return absl::OkStatus();
+}
+
+absl::Status CopyByName(absl::string_view where, absl::Span<const NamedTensor> from,
+                        absl::Span<const NamedBuffer> to) {
+  RETURN_IF_ERROR(CheckByName(where, from, to));
+  std::map<std::string, const NamedTensor*> sources;
   for (const NamedTensor& tensor : from) sources[tensor.name] = &tensor;
   for (const NamedBuffer& buffer : to) {
     if (buffer.size_bytes() > 0) std::memcpy(buffer.data, sources[buffer.name]->data, buffer.size_bytes());
@@ -82,7 +89,9 @@ absl::Status CopyByName(absl::string_view where, absl::Span<const NamedTensor> f
 
 void TensorStore::CopyFrom(absl::Span<const NamedTensor> tensors, const CopyFunction& copy) {
   size_t total_bytes = 0;
-  for (const NamedTensor& tensor : tensors) total_bytes += RoundUp(tensor.size_bytes(), kAlignmentBytes);
+  for (const NamedTensor& tensor : tensors) {
+    if (tensor.data != nullptr) total_bytes += RoundUp(tensor.size_bytes(), kAlignmentBytes);
+  }
   if (memory_.size_bytes() != total_bytes) {
     memory_ = AlignedBytes();  // the old memory goes before the new comes
     memory_ = AlignedBytes(total_bytes);
@@ -91,6 +100,7 @@ void TensorStore::CopyFrom(absl::Span<const NamedTensor> tensors, const CopyFunc
   std::byte* at = memory_.data();
   for (NamedTensor& tensor : tensors_) {
     const size_t size_bytes = tensor.size_bytes();
+    if (tensor.data == nullptr) continue;
     if (size_bytes > 0) {
       if (copy) {
         copy(tensor, at);

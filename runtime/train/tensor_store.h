@@ -49,6 +49,10 @@ absl::Status CheckUniqueNames(absl::Span<const NamedTensor> tensors);
 absl::Status CopyByName(absl::string_view where, absl::Span<const NamedTensor> from,
                         absl::Span<const NamedBuffer> to);
 
+// What CopyByName finds before it copies.
+absl::Status CheckByName(absl::string_view where, absl::Span<const NamedTensor> from,
+                         absl::Span<const NamedBuffer> to);
+
 // How bytes get from a tensor to host memory; memcpy unless given (a device copy, say).
 using CopyFunction = std::function<void(const NamedTensor& from, void* to)>;
 
@@ -56,7 +60,7 @@ using CopyFunction = std::function<void(const NamedTensor& from, void* to)>;
 // stays the same, so a snapshot every k steps allocates once. Not thread-safe.
 class TensorStore {
  public:
-  // Copies every tensor. Views of earlier copies become invalid.
+  // Copies every tensor; one without data stays so. Views of earlier copies become invalid.
   void CopyFrom(absl::Span<const NamedTensor> tensors, const CopyFunction& copy = nullptr);
 
   // Views of the copies, in the order given to CopyFrom. Valid until the next CopyFrom.

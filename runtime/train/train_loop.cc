@@ -180,23 +180,31 @@ absl::Status TrainLoop::Step() {
   metrics.loss = verdict.sums.loss.sum / verdict.sums.loss.weight;
   RETURN_IF_ERROR(Commit(gradient, verdict, norm, &metrics));
   if (point_->diverged) return absl::OkStatus();
+  point_->stage = Stage::kCommitted;
+  point_->loss = metrics.loss;
+  point_->new_best = false;
+  ++point_->steps_here;
+  Decide(verdict);
 
+  // What a death costs from here on is a line without times.
   const int64_t batch = parts_.config->global_batch();
   metrics.step = counters_->step;
   metrics.epoch =
       static_cast<double>(counters_->step * batch) / static_cast<double>(parts_.feed->facts().epoch);
-  metrics.step_seconds = MonotonicSeconds() - begin;
-  metrics.samples_per_second = static_cast<double>(batch) / metrics.step_seconds;
   metrics.data_wait_seconds = parts_.feed->TakeWaitSeconds();
   metrics.world_size = parts_.communicator->size();
   metrics.generation = parts_.generation;
-  point_->stage = Stage::kCommitted;
-  point_->loss = metrics.loss;
-  point_->last = metrics;
-  point_->new_best = false;
-  ++point_->steps_here;
+  const auto take_time = [&] {
+    metrics.step_seconds = MonotonicSeconds() - begin;
+    metrics.samples_per_second = static_cast<double>(batch) / metrics.step_seconds;
+    point_->last = metrics;
+  };
+  take_time();
+  if (parts_.shards != nullptr) RETURN_IF_ERROR(CompleteParameters(&metrics.comm_seconds));
+  FlipForTests("update.parameters", parts_.state->parameters());
+  if (parts_.state->moments() > 0) FlipForTests("update.moments", parts_.state->moment(0));
+  take_time();
   (void)ReachFault(parts_.faults, "step.committed");
-  Decide(verdict);
   return TellStep(metrics, vote_end);
 }
 
@@ -223,16 +231,22 @@ absl::StatusOr<Replica::Gradient> TrainLoop::ReduceAndVote(Verdict* verdict, dou
       ASSIGN_OR_RETURN(gradient, parts_.replica->Step(*parts_.state, dropout_key_, FetchForStep()));
     }
     FlipForTests("reduce.result", {gradient.values, parts_.state->layout().total_elements});
-    *norm = parts_.optimizer->Norm(*parts_.team, gradient.values, /*scale=*/1);
+    const absl::Span<const double> sums = parts_.optimizer->SumSquares(*parts_.team, gradient.values);
     RETURN_IF_ERROR(ReachFault(parts_.faults, "step.before_vote"));
     Ballot ballot = NewBallot();
+    if (parts_.shards != nullptr) ballot.norm_sums = sums;
     ballot.lanes = gradient.lanes;
     ballot.checksum = parts_.optimizer->checksum();
     ballot.damaged = static_cast<int64_t>(parts_.feed->DamageOf(step).size());
     const double vote_begin = MonotonicSeconds();
-    ASSIGN_OR_RETURN(*verdict,
-                     Vote(*parts_.communicator, parts_.config->lanes(),
-                          static_cast<int>(parts_.replica->program().metric_names().size()), ballot));
+    auto voted = Vote(*parts_.communicator, parts_.config->lanes(),
+                      static_cast<int>(parts_.replica->program().metric_names().size()), ballot);
+    if (!voted.ok() && parts_.shards != nullptr) {  // another rank may have heard of its success
+      parts_.shards->Keep(step + 1, gradient.values, gradient.state_deltas, parts_.state->states().size());
+    }
+    RETURN_IF_ERROR(voted.status());
+    *verdict = *std::move(voted);
+    *norm = parts_.optimizer->NormOf(parts_.shards != nullptr ? verdict->norm_sums : sums, /*scale=*/1);
     *comm_seconds += gradient.comm_seconds + MonotonicSeconds() - vote_begin;
     if (parts_.integrity == nullptr ||
         parts_.integrity->ReductionsAgree(step + 1, verdict->checksums, parts_.log))
@@ -257,13 +271,18 @@ absl::Status TrainLoop::Commit(const Replica::Gradient& gradient, const Verdict&
   const GuardDecision decision = Judge(parts_.config->numerics(), metrics->loss, metrics->grad_norm, &guard);
   if (!decision.reason.empty()) RETURN_IF_ERROR(ActOn(decision, verdict, metrics));
   if (point_->diverged) return absl::OkStatus();
-  if (decision.action == GuardDecision::Action::kApply) {
+  point_->updated = decision.action == GuardDecision::Action::kApply;
+  if (point_->updated) {
     (void)ReachFault(parts_.faults, "step.update");
-    parts_.optimizer->Update(*parts_.team, gradient.values,
-                             scale * parts_.optimizer->ClipFactor(metrics->grad_norm), metrics->lr,
-                             counters_->step - counters_->skipped_steps, *parts_.state);
+    point_->update = {scale * parts_.optimizer->ClipFactor(metrics->grad_norm), metrics->lr,
+                      counters_->step - counters_->skipped_steps};
+    if (parts_.shards != nullptr) {
+      UpdateShards(gradient, point_->update);
+    } else {
+      parts_.optimizer->Update(*parts_.team, gradient.values, point_->update, *parts_.state);
+    }
     (void)ReachFault(parts_.faults, "step.mid_update");
-    UpdateStates(gradient);
+    parts_.state->AddStateDeltas(gradient.state_deltas, parts_.config->lanes() * parts_.config->accumulate());
   } else {
     ++counters_->skipped_steps;
   }
@@ -271,14 +290,7 @@ absl::Status TrainLoop::Commit(const Replica::Gradient& gradient, const Verdict&
   counters_->damaged_records += verdict.damaged;
   ++counters_->step;
   if (parts_.integrity != nullptr) parts_.integrity->Witness(counters_->step, verdict.lane_losses);
-  FlipForTests("update.parameters", parts_.state->parameters());
   return absl::OkStatus();
-}
-
-void TrainLoop::UpdateStates(const Replica::Gradient& gradient) {
-  const absl::Span<float> states = parts_.state->states();
-  const float micro_batches = static_cast<float>(parts_.config->lanes() * parts_.config->accumulate());
-  for (size_t i = 0; i < states.size(); ++i) states[i] += gradient.state_deltas[i] / micro_batches;
 }
 
 FetchBatch TrainLoop::FetchForStep() {
@@ -349,6 +361,7 @@ absl::Status TrainLoop::SaveCheckpoint(bool best) {
   point_->last_save = MonotonicSeconds();
   point_->saved_step = counters_->step;
   TrainTensors tensors = parts_.state->Tensors();
+  if (parts_.shards != nullptr) RETURN_IF_ERROR(CollectMoments(&tensors));
   if (parts_.compressor != nullptr) {
     RETURN_IF_ERROR(AppendCompressionState(*parts_.communicator, *parts_.compressor, &error_memories_,
                                            &tensors.optimizer));
@@ -365,7 +378,9 @@ absl::Status TrainLoop::SaveCheckpoint(bool best) {
   for (const auto& [name, value] : point_->eval.values) manifest.metrics["eval." + name] = value;
   if (keeps) parts_.kept_best->Keep(manifest, tensors);
   if (parts_.checkpoints == nullptr) return absl::OkStatus();
-  return parts_.checkpoints->Save(std::move(manifest), tensors, best);
+  const absl::Status saved = parts_.checkpoints->Save(std::move(manifest), tensors, best);
+  collected_.clear();  // copied
+  return saved;
 }
 
 }  // namespace lockstep::train

@@ -26,6 +26,7 @@
 #include "runtime/train/observer.h"
 #include "runtime/train/optimizer.h"
 #include "runtime/train/replica.h"
+#include "runtime/train/state_shards.h"
 #include "runtime/train/step_vote.h"
 #include "runtime/train/trace.h"
 #include "runtime/train/work_marks.h"
@@ -60,6 +61,8 @@ struct LoopParts {
   Evaluator* evaluator = nullptr;          // null: no validation
   Optimizer* optimizer = nullptr;
   ModelState* state = nullptr;
+  StateShards* shards = nullptr;  // null: every rank holds the whole state
+  int save_shards = 1;            // files that a checkpoint is written in
   Feed* feed = nullptr;
   WorkMarks* marks = nullptr;      // null: nobody learns what this rank worked on
   Integrity* integrity = nullptr;  // null: states are not compared
@@ -115,6 +118,10 @@ class TrainLoop {
   absl::StatusOr<Replica::Gradient> ReduceAndVote(Verdict* verdict, double* norm, double* comm_seconds);
   absl::Status Commit(const Replica::Gradient& gradient, const Verdict& verdict, double norm,
                       StepMetrics* metrics);
+  // train_loop_shards.cc
+  void UpdateShards(const Replica::Gradient& gradient, const StepUpdate& update);
+  absl::Status CompleteParameters(double* comm_seconds);
+  absl::Status CollectMoments(TrainTensors* tensors);
   absl::Status TellStep(const StepMetrics& metrics, double vote_end);
   // train_loop_checks.cc
   absl::Status NoteDamage(const Verdict& verdict, StepMetrics* metrics);
@@ -124,7 +131,6 @@ class TrainLoop {
   std::string WhereNotFinite(const Verdict& verdict) const;
   absl::Status CompareStates();
   void FlipForTests(absl::string_view point, absl::Span<float> memory);
-  void UpdateStates(const Replica::Gradient& gradient);
   absl::Status Evaluate(bool scheduled);
   bool EvaluationDue() const;
   bool CheckpointDueBySteps() const;
@@ -139,7 +145,9 @@ class TrainLoop {
   uint64_t dropout_key_ = 0;
   double begin_ = 0;  // monotonic seconds
   std::vector<int64_t> ids_;
-  AlignedBuffer<float> error_memories_;  // of all ranks, for checkpoints; on rank 0
+  AlignedBuffer<float> error_memories_;               // of all ranks, for checkpoints; on rank 0
+  std::vector<std::unique_ptr<comm::Work>> gathers_;  // of parameters, by bucket
+  std::vector<AlignedBuffer<float>> collected_;       // moments that this rank writes into a checkpoint
 };
 
 }  // namespace lockstep::train

@@ -73,6 +73,16 @@ absl::Status TrainLoop::StopForNonFinite(const std::string& what) {
 
 absl::Status TrainLoop::CompareStates() {
   TraceSpan span(parts_.trace, "compare", counters_->step);
+  if (parts_.shards != nullptr && parts_.shards->mirrored()) {
+    const int rank = parts_.shards->rank(), before = MirroredBy(rank, parts_.shards->plan().ranks());
+    ASSIGN_OR_RETURN(
+        const bool mirrors_same,
+        parts_.integrity->CompareMirrors(
+            *parts_.team, parts_.state->MomentPieces(parts_.shards->plan().Owned(rank)),
+            parts_.state->MomentPieces(parts_.shards->plan().Owned(before)), counters_->step, parts_.log));
+    point_->diverged = !mirrors_same;
+    if (point_->diverged) return absl::OkStatus();
+  }
   ASSIGN_OR_RETURN(const bool same,
                    parts_.integrity->Compare(*parts_.team, parts_.state->Buffers(), counters_->step,
                                              counters_->ToManifest(), parts_.log));

@@ -23,7 +23,7 @@ Call CallOf(Collective kind, size_t bytes, DType dtype = DType::kF32) {
   call.kind = kind;
   call.in.dtype = call.out.dtype = dtype;
   call.in.count = call.out.count = bytes / SizeOf(dtype);
-  call.lanes = 8;
+  if (kind == Collective::kReduceLanes) call.lanes = 8;
   return call;
 }
 

@@ -95,6 +95,48 @@ absl::Status ReduceAndCompare(Communicator& comm, const Tree<T>& tree, int bucke
   return absl::OkStatus();
 }
 
+// The same of a reduce-scatter whose parts have different lengths, some of them none.
+template <typename T>
+absl::Status ScatterAndCompare(Communicator& comm, const Tree<T>& tree, bool in_place, LaneMemory memory) {
+  const int lanes = tree.lanes;
+  const std::vector<T> none;
+  const std::vector<T>& want = tree.count > 0 ? tree.At({0, lanes}) : none;
+  std::vector<size_t> counts;  // the first ranks get ever less; the last one what is left
+  size_t left = tree.count;
+  for (int rank = 0; rank < comm.size(); ++rank) {
+    counts.push_back(rank + 1 == comm.size() ? left : rank % 3 == 1 ? 0 : left / 2);
+    left -= counts.back();
+  }
+  size_t begin = 0;
+  for (int rank = 0; rank < comm.rank(); ++rank) begin += counts[rank];
+  const size_t own = counts[comm.rank()];
+  const auto subtrees = MaximalSubtrees(LanesOfRank(comm.rank(), comm.size(), lanes), lanes);
+  std::vector<std::vector<T>> plain;
+  std::vector<PeerBuffer> peer;
+  std::vector<LanePart> parts;
+  plain.reserve(subtrees.size());
+  T* first = nullptr;
+  for (const LaneRange subtree : subtrees) {
+    T* data = nullptr;
+    if (memory == LaneMemory::kPlain) {
+      plain.emplace_back(tree.count + 1);
+      data = plain.back().data();
+    } else {
+      peer.push_back(*comm.AllocatePeerBuffer((tree.count + 1) * sizeof(T)));
+      data = peer.back().as<T>().data();
+    }
+    if (tree.count > 0) std::copy(tree.At(subtree).begin(), tree.At(subtree).end(), data);
+    if (first == nullptr) first = data;
+    parts.push_back({subtree, {data, tree.count, kDTypeOf<T>}});
+  }
+  std::vector<T> elsewhere(own + 1);
+  T* const out = in_place ? first + begin : elsewhere.data();
+  RETURN_IF_ERROR(comm.StartReduceScatterLanes(parts, lanes, counts, {out, own, kDTypeOf<T>})->Wait());
+  if (own == 0 || std::memcmp(out, want.data() + begin, own * sizeof(T)) == 0) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat("other bits: reduce_scatter of ", lanes, " lanes on ", comm.size(),
+                                          " ranks, ", tree.count, " elements", in_place ? ", in place" : ""));
+}
+
 }  // namespace lockstep::comm
 
 #endif  // LOCKSTEP_TESTS_COMM_REDUCE_LANES_CHECKS_H_

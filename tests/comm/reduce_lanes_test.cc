@@ -26,6 +26,7 @@ void TestWorlds(const std::string& backend, int lanes, size_t count,
           for (bool in_place : {false, true}) {
             RETURN_IF_ERROR(ReduceAndCompare<T>(comm, tree, 1, in_place, memory));
             RETURN_IF_ERROR(ReduceAndCompare<T>(comm, tree, 5, in_place, memory));
+            RETURN_IF_ERROR(ScatterAndCompare<T>(comm, tree, in_place, memory));
           }
         }
         return absl::OkStatus();

@@ -104,7 +104,7 @@ TEST_P(GoldenOptimizer, StepsAsPyTorch) {
     // Given as a sum over a batch of weight 4, as the reduction does.
     for (size_t i = 0; i < size; ++i) gradient[i] = 4 * gradients[step * size + i];
     const double lr = optimizer.base_lr() * factors[step];
-    optimizer.Update(team, gradient.data(), 0.25, lr, static_cast<int64_t>(step), state);
+    optimizer.Update(team, gradient.data(), {0.25, lr, static_cast<int64_t>(step)}, state);
     const std::vector<float> got(state.parameters().begin(), state.parameters().begin() + size);
     EXPECT_EQ(Differs(got, Row(values("out/p"), step, size), kTolerance), "") << "after step " << step;
   }

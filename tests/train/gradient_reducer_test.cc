@@ -121,6 +121,62 @@ absl::Status RunCase(const Case& c, bool reproducible) {
   });
 }
 
+// Parameters of 6 norm chunks, and a tail: the layout of ShardElements().
+graph::ParameterLayout ShardLayout() {
+  graph::ParameterLayout layout;
+  for (const size_t elements : {9000, 16, 8192}) {
+    graph::ParameterLayout::Entry entry;
+    entry.offset = layout.total_elements;
+    entry.elements = elements;
+    layout.entries.push_back(entry);
+    layout.total_elements += (elements + 15) / 16 * 16;
+  }
+  return layout;
+}
+
+absl::Status RunShardCase(const Case& c, bool mirror, const std::string& backend) {
+  const graph::ParameterLayout layout = ShardLayout();
+  const auto total = static_cast<int64_t>(layout.total_elements);
+  const auto buckets = PlanBuckets({9008, 9024, total}, /*bucket_elements=*/9000, /*tail_elements=*/20);
+  const ShardPlan plan(layout, buckets, c.ranks);
+  const testing::RunRanksOptions options{
+      .size = c.ranks, .backend = backend, .what = absl::StrCat(c.lanes, " lanes, ", c.ranks, " ranks")};
+  return testing::RunRanks(options, [&](comm::Communicator& communicator) -> absl::Status {
+    const comm::LaneRange owned = comm::LanesOfRank(communicator.rank(), c.ranks, c.lanes);
+    LaneTeam team(std::min(c.threads, owned.size()));
+    ASSIGN_OR_RETURN(
+        const auto reducer,
+        GradientReducer::Create(
+            &communicator, buckets,
+            {.lanes = c.lanes, .threads = team.size(), .algorithm = "", .shards = &plan, .mirror = mirror}));
+    for (int step = 0; step < 2; ++step) {
+      ASSIGN_OR_RETURN(const float* sum, RunStep(*reducer, team, owned, true, step, Value));
+      ElementRanges held = plan.Held(communicator.rank(), mirror);
+      held.push_back({total, total + 20});  // everyone's
+      for (const ElementRange& range : held) {
+        for (int64_t i = range.begin; i < range.end; ++i) {
+          const float expected = TreeSum({0, c.lanes}, step, i, Value);
+          if (std::memcmp(&expected, &sum[i], sizeof expected) == 0) continue;
+          return absl::InternalError(
+              absl::StrCat(options.what, ", element ", i, ": ", sum[i], " is not ", expected));
+        }
+      }
+    }
+    return absl::OkStatus();
+  });
+}
+
+TEST(GradientReducerTest, ShardsHaveTheBitsOfTheTreeToo) {
+  for (const Case& c : std::vector<Case>{{8, 1, 2}, {8, 2, 2}, {8, 3, 1}, {6, 4, 2}, {8, 8, 1}}) {
+    for (const char* backend : {"shm", "tcp"}) {
+      for (const bool mirror : {false, true}) {
+        const absl::Status status = RunShardCase(c, mirror, backend);
+        EXPECT_TRUE(status.ok()) << status;
+      }
+    }
+  }
+}
+
 TEST(GradientReducerTest, GivesTheBitsOfTheTreeAtEveryWorldAndThreadCount) {
   for (int lanes : {1, 6, 8}) {
     for (int ranks = 1; ranks <= lanes; ++ranks) {
