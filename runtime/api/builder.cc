@@ -227,8 +227,8 @@ Tensor Builder::Sum(Tensor x, int axis) { return Out(graph_->Sum(In(x), axis)); 
 
 // ---- Ends
 
-Tensor Builder::CrossEntropy(Tensor logits, Tensor labels, Tensor mask) {
-  return Out(graph_->CrossEntropy(In(logits), In(labels), In(mask)));
+Tensor Builder::CrossEntropy(Tensor logits, Tensor labels, Tensor mask, Tensor share) {
+  return Out(graph_->CrossEntropy(In(logits), In(labels), In(mask), In(share)));
 }
 Tensor Builder::MeanSquaredError(Tensor prediction, Tensor target) {
   return Out(graph_->MeanSquaredError(In(prediction), In(target)));

@@ -114,7 +114,8 @@ absl::Status Batcher::Mend(int64_t i, const absl::Status& error, absl::Span<std:
 
 absl::Status Batcher::Fill(int64_t step, int lane, int micro, Batch* batch) const {
   const int64_t source_step = source_->repeats_first_step() ? 0 : step;
-  order_.SamplesAt(plan_.FirstPosition(source_step, lane, micro), absl::MakeSpan(batch->samples_));
+  order_.SamplesAt(plan_.FirstPosition(source_step, lane, micro), absl::MakeSpan(batch->samples_),
+                   &batch->order_memo_);
   SetPositions(plan_.FirstPosition(step, lane, micro), batch);
   const absl::Status decoded = Decode(batch);
   if (!decoded.ok()) return Annotate(decoded, absl::StrCat("step ", step + 1));

@@ -43,8 +43,8 @@ struct EvalPlan {
   int64_t SamplesIn(int64_t chunk) const;  // <= micro_batch
 };
 
-// What becomes of a sample whose record is proven to be damaged (DamageOf, record_errors.h). No other error is
-// ever passed over, so every rank and every replay does the same.
+// What becomes of a sample whose record is proven to be damaged (DamageOf, record_errors.h). No other error
+// is ever passed over, so every rank and every replay does the same.
 struct DamagePolicy {
   enum class Kind : uint8_t {
     kFail,        // the error is returned
@@ -89,6 +89,7 @@ class Batch {
   AlignedBuffer<float> weights_;
   std::vector<int64_t> positions_, samples_;
   std::vector<DamagedSample> damaged_;
+  Order::Memo order_memo_;
 };
 
 // Immutable and thread-safe. Filling runs on the calling thread.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 
 #include "runtime/core/rng.h"
 
@@ -23,6 +24,7 @@ BlockShuffle::BlockShuffle(uint64_t key, int64_t epoch, int64_t samples, const B
       epoch_(static_cast<uint64_t>(epoch)),
       samples_(samples),
       shape_(Clamped(shape, samples)),
+      block_(static_cast<uint64_t>(shape_.block)),
       blocks_(Permutation::Keyed(Mix64(key), epoch_, 0, BlocksIn(samples))),
       missing_(BlocksIn(samples) * shape_.block - samples) {
   if (missing_ == 0) return;
@@ -46,24 +48,41 @@ BlockShuffle::Window BlockShuffle::WindowOf(int64_t place) const {
   return window;
 }
 
-int64_t BlockShuffle::SampleOf(const Window& window, int64_t i) const {
-  i += i >= window.short_from ? missing_ : 0;
-  const auto unsigned_i = static_cast<uint64_t>(i), block = static_cast<uint64_t>(shape_.block);
-  const uint64_t slot = unsigned_i / block, within = unsigned_i % block;
-  return blocks_(window.first_slot + static_cast<int64_t>(slot)) * shape_.block +
-         static_cast<int64_t>(within);
+// From numbers of the window's samples in the order of its slots to sample ids.
+void BlockShuffle::Resolve(const Window& window, absl::Span<int64_t> samples) const {
+  constexpr size_t kMost = 64;
+  int64_t blocks[kMost];
+  uint64_t within[kMost];
+  for (size_t begin = 0; begin < samples.size(); begin += kMost) {
+    const absl::Span<int64_t> some = samples.subspan(begin, kMost);
+    for (size_t i = 0; i < some.size(); ++i) {
+      const int64_t moved = some[i] >= window.short_from ? missing_ : 0;
+      const uint64_t slot = block_.Divide(static_cast<uint64_t>(some[i] + moved), &within[i]);
+      blocks[i] = window.first_slot + static_cast<int64_t>(slot);
+    }
+    blocks_.Apply(absl::MakeSpan(blocks, some.size()));
+    for (size_t i = 0; i < some.size(); ++i)
+      some[i] = blocks[i] * shape_.block + static_cast<int64_t>(within[i]);
+  }
 }
 
-void BlockShuffle::SamplesAt(int64_t first, absl::Span<int64_t> out) const {
-  const auto count = static_cast<int64_t>(out.size());
-  for (int64_t done = 0; done < count;) {
-    const Window window = WindowOf(first + done);
-    const int64_t from = first + done - window.first_place;
-    const int64_t here = std::min(count - done, window.places - from);
-    const Permutation inside =
-        Permutation::Keyed(window_key_, epoch_, static_cast<uint64_t>(window.first_slot), window.places);
-    for (int64_t i = 0; i < here; ++i) out[done + i] = SampleOf(window, inside(from + i));
-    done += here;
+void BlockShuffle::SamplesAt(int64_t first, absl::Span<int64_t> out, Memo* memo) const {
+  while (!out.empty()) {
+    int64_t from = first - memo->window.first_place;
+    if (!memo->inside || from < 0 || from >= memo->window.places) {
+      memo->window = WindowOf(first);
+      memo->inside = Permutation::Keyed(window_key_, epoch_, static_cast<uint64_t>(memo->window.first_slot),
+                                        memo->window.places);
+      from = first - memo->window.first_place;
+    }
+    const auto here =
+        static_cast<size_t>(std::min(static_cast<int64_t>(out.size()), memo->window.places - from));
+    const absl::Span<int64_t> some = out.subspan(0, here);
+    std::iota(some.begin(), some.end(), from);
+    memo->inside->Apply(some);
+    Resolve(memo->window, some);
+    first += static_cast<int64_t>(here);
+    out.remove_prefix(here);
   }
 }
 

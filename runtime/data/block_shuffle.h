@@ -28,25 +28,30 @@ class BlockShuffle {
   // `samples` in [1, 2^61].
   BlockShuffle(uint64_t key, int64_t epoch, int64_t samples, const BlockShape& shape);
 
-  int64_t epoch() const { return static_cast<int64_t>(epoch_); }
-  int64_t samples() const { return samples_; }
-  // The samples at places first, first + 1, ..., all of them in [0, samples).
-  void SamplesAt(int64_t first, absl::Span<int64_t> out) const;
-
- private:
   struct Window {
     int64_t first_place = 0, places = 0, first_slot = 0;
     int64_t short_from = 0;  // among its samples, those from here on lie behind the short block
   };
+  // The window that was read last, for one caller at a time, who mostly goes on in it.
+  struct Memo {
+    Window window;
+    std::optional<Permutation> inside;
+  };
+
+  // The samples at places first, first + 1, ..., all of them in [0, samples).
+  void SamplesAt(int64_t first, absl::Span<int64_t> out, Memo* memo) const;
+
+ private:
   int64_t BlocksIn(int64_t samples) const { return (samples + shape_.block - 1) / shape_.block; }
   Window WindowOf(int64_t place) const;
-  int64_t SampleOf(const Window& window, int64_t i) const;
+  void Resolve(const Window& window, absl::Span<int64_t> samples) const;
 
-  const uint64_t window_key_, epoch_;
-  const int64_t samples_;
-  const BlockShape shape_;     // no larger than the samples want
-  const Permutation blocks_;   // slot -> block
-  const int64_t missing_;      // samples that the last block lacks of a whole one
+  uint64_t window_key_, epoch_;
+  int64_t samples_;
+  BlockShape shape_;           // no larger than the samples want
+  Divider block_;              // shape_.block
+  Permutation blocks_;         // slot -> block
+  int64_t missing_;            // samples that the last block lacks of a whole one
   int64_t short_window_ = -1;  // the window of the short block; -1: there is none
   int64_t behind_short_ = 0;   // samples of its window up to its end
 };

@@ -148,6 +148,7 @@ int64_t Dataset::size_bytes() const {
 
 absl::Status Dataset::Filter(const DatasetOptions& options) {
   const int threads = options.threads > 0 ? options.threads : AvailableCores();
+  const RecordFilter filter(options.filter);
   // Whoever begins a group of records announces it; KeptRecords goes through more than a group at a time, in order.
   constexpr int64_t kGroup = 512;
   std::vector<std::shared_ptr<const void>> announced(static_cast<size_t>(records() / kGroup) + 1);
@@ -163,8 +164,8 @@ absl::Status Dataset::Filter(const DatasetOptions& options) {
     if (id % kGroup == kGroup - 1) announced[static_cast<size_t>(id / kGroup)] = nullptr;
     if (!record.ok() && DamageOf(record.status())) return true;
     RETURN_IF_ERROR(record.status());
-    const absl::StatusOr<bool> holds = Holds(options.filter, *record);
-    return holds.ok() ? holds : Annotate(holds.status(), Place(id));
+    const absl::StatusOr<bool> taken = filter.Takes(*record);
+    return taken.ok() ? taken : Annotate(taken.status(), Place(id));
   });
   RETURN_IF_ERROR(kept.status());
   if (kept->size() == 0) {

@@ -51,8 +51,8 @@ struct FileFacts {
   uint64_t content_hash = 0;  // RecordIndex::content_hash
 };
 
-// Immutable and thread-safe. Record ids 0 .. size()-1 run through the files in their order, past the records that
-// a filter leaves out.
+// Immutable and thread-safe. Record ids 0 .. size()-1 run through the files in their order, past the records
+// that a filter leaves out.
 class Dataset {
  public:
   // Opens every file that a path or pattern ('*' and '?' in the last part) stands for; files of one pattern

@@ -14,8 +14,9 @@
 namespace lockstep::data {
 
 // Files are named OUT-PART-00000-of-00002.tfrecord (PART: train, test), or OUT-00000-of-00002.tfrecord where
-// nothing is held out; compressed ones have their compression's ending behind. A part's records are dealt to its shards in runs of equal length (the first ones
-// longer by one), in order. The same input and options give the same bytes.
+// nothing is held out; compressed ones have their compression's ending behind. A part's records are dealt to
+// its shards in runs of equal length (the first ones longer by one), in order. The same input and options
+// give the same bytes.
 struct MakeTarget {
   std::string out;  // path and beginning of the names
   int shards = 1;   // of the training part; the test part is one file
@@ -53,8 +54,8 @@ struct TextOptions {
   int64_t train_bytes =
       -1;  // at least so much from the beginning, to the end of a line; -1: all that is no test
   int64_t test_bytes = 0;  // at most so much from the end, from the beginning of a line
-  // "": none. "bpe", "wordpiece": a byte-level BPE or BERT's WordPiece of `vocabulary` tokens is learned from the
-  // training part and written to OUT-tokenizer.json. Otherwise a file (tokenizer_file.h).
+  // "": none. "bpe", "wordpiece": a byte-level BPE or BERT's WordPiece of `vocabulary` tokens is learned
+  // from the training part and written to OUT-tokenizer.json. Otherwise a file (tokenizer_file.h).
   std::string tokenizer = {};
   int32_t vocabulary = 0;  // of what is learned, and only then
   bool cased = false;      // of "wordpiece": upper case and accents are kept

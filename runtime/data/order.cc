@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <numeric>
-#include <optional>
 
 #include "absl/container/inlined_vector.h"
 #include "runtime/core/rng.h"
@@ -11,43 +10,6 @@ namespace lockstep::data {
 namespace {
 
 constexpr int64_t kPadding = -1;
-
-// One epoch of one data set: places to samples, with the keys of the epoch before kept while it is the same.
-class EpochOrder {
- public:
-  EpochOrder(const OrderOptions& options, uint64_t key, int64_t samples)
-      : options_(options), key_(key), samples_(samples) {}
-
-  void SamplesAt(int64_t epoch, int64_t first, absl::Span<int64_t> out) {
-    const auto real =
-        static_cast<size_t>(std::clamp<int64_t>(samples_ - first, 0, static_cast<int64_t>(out.size())));
-    std::fill(out.begin() + static_cast<int64_t>(real), out.end(), kPadding);
-    if (real > 0) Real(epoch, first, out.subspan(0, real));
-  }
-
- private:
-  void Real(int64_t epoch, int64_t first, absl::Span<int64_t> out) {
-    if (options_.kind == OrderKind::kSequential) {
-      std::iota(out.begin(), out.end(), first);
-    } else if (options_.kind == OrderKind::kShuffle) {
-      if (!permutation_ || epoch_ != epoch) {
-        permutation_ = Permutation::Keyed(key_, static_cast<uint64_t>(epoch), 0, samples_);
-      }
-      for (size_t i = 0; i < out.size(); ++i) out[i] = (*permutation_)(first + static_cast<int64_t>(i));
-    } else {
-      if (!blocks_ || epoch_ != epoch) blocks_.emplace(key_, epoch, samples_, options_.blocks);
-      blocks_->SamplesAt(first, out);
-    }
-    epoch_ = epoch;
-  }
-
-  const OrderOptions& options_;
-  const uint64_t key_;
-  const int64_t samples_;
-  int64_t epoch_ = -1;
-  std::optional<Permutation> permutation_;
-  std::optional<BlockShuffle> blocks_;
-};
 
 int64_t EpochPositions(int64_t samples, const OrderOptions& options) {
   const int64_t batch = options.global_batch, rest = samples % batch;
@@ -62,14 +24,19 @@ Order::Order(OrderKind kind, uint64_t seed, int64_t samples)
 
 Order::Order(const OrderOptions& options, std::vector<OrderPart> parts) : options_(options) {
   int64_t first_id = 0, weights = 0;
-  for (const OrderPart& part : parts) weights += part.weight;
+  for (const OrderPart& part : parts) {
+    positions_ += part.samples;
+    weights += part.weight;
+  }
+  if (parts.size() == 1) positions_ = EpochPositions(parts[0].samples, options);
+  const uint64_t key = DeriveKey(options.seed, "data/order");
   for (size_t i = 0; i < parts.size(); ++i) {
-    const uint64_t key = DeriveKey(options.seed, "data/order");
-    parts_.push_back({parts[i].samples, parts[i].weight, weights, first_id, i == 0 ? key : Mix64(key + i)});
+    const int64_t epoch = parts.size() == 1 ? positions_ : parts[i].samples;
+    parts_.push_back({parts[i].samples, parts[i].weight, weights, first_id, i == 0 ? key : Mix64(key + i),
+                      Divider(static_cast<uint64_t>(epoch))});
     first_id += parts[i].samples;
     weights -= parts[i].weight;
   }
-  positions_ = parts_.size() == 1 ? EpochPositions(first_id, options) : first_id;
 }
 
 absl::StatusOr<Order> Order::Create(const OrderOptions& options, std::vector<OrderPart> parts) {
@@ -112,15 +79,14 @@ std::pair<int64_t, int64_t> Order::BlockOf(int64_t sample) const {
   return {part.first_id + begin, std::min(block, part.samples - begin)};
 }
 
-// The place within its epoch at which `position` reads, and for how many positions, up to `most`, the next
-// ones read the next places of the same epoch.
+// `place`: in, position mod positions_; out, the place within its epoch at which `position` reads. Returns for
+// how many positions, up to `most`, the next ones read the next places of the same epoch.
 //
-// Below position x lane r has had  f(x) = x / B * share + clamp(x mod B - r * share, 0, share)  positions, and
-// the lanes before it  g(x) = x / B * r * share + min(x mod B, r * share).
+// Below position x lane r has had  f(x) = x / B * share + clamp(x mod B - r * share, 0, share)  positions,
+// and the lanes before it  g(x) = x / B * r * share + min(x mod B, r * share).
 int64_t Order::PlacesAt(int64_t position, int64_t most, int64_t* place) const {
-  const int64_t epoch_begin = position / positions_ * positions_;
-  *place = position - epoch_begin;
-  int64_t count = std::min(most, positions_ - *place);
+  const int64_t epoch_begin = position - *place;
+  const int64_t count = std::min(most, positions_ - *place);
   if (options_.reading_lanes == 1) return count;
   const int64_t batch = options_.global_batch, share = batch / options_.reading_lanes;
   const int64_t before = position % batch / share * share;  // of a batch, the positions of the lanes before
@@ -133,22 +99,48 @@ int64_t Order::PlacesAt(int64_t position, int64_t most, int64_t* place) const {
   return std::min(count, share - position % share);
 }
 
-void Order::StreamAt(const Part& part, int64_t first, absl::Span<int64_t> out) const {
-  EpochOrder order(options_, part.key, part.samples);
+void Order::EpochAt(const Part& part, int64_t epoch, int64_t place, absl::Span<int64_t> out,
+                    Memo::Part* memo) const {
+  const auto real =
+      static_cast<size_t>(std::clamp<int64_t>(part.samples - place, 0, static_cast<int64_t>(out.size())));
+  std::fill(out.begin() + static_cast<int64_t>(real), out.end(), kPadding);
+  out = out.subspan(0, real);
+  if (out.empty()) return;
+  if (memo->epoch != epoch) *memo = {.epoch = epoch, .permutation = {}, .blocks = {}, .window = {}};
+  switch (options_.kind) {
+    case OrderKind::kSequential:
+      std::iota(out.begin(), out.end(), place);
+      return;
+    case OrderKind::kShuffle:
+      if (!memo->permutation)
+        memo->permutation = Permutation::Keyed(part.key, static_cast<uint64_t>(epoch), 0, part.samples);
+      std::iota(out.begin(), out.end(), place);
+      memo->permutation->Apply(out);
+      return;
+    case OrderKind::kBlockShuffle:
+      if (!memo->blocks) memo->blocks.emplace(part.key, epoch, part.samples, options_.blocks);
+      memo->blocks->SamplesAt(place, out, &memo->window);
+      return;
+  }
+}
+
+void Order::StreamAt(const Part& part, int64_t first, absl::Span<int64_t> out, Memo::Part* memo) const {
   const bool alone = parts_.size() == 1;
   const auto count = static_cast<int64_t>(out.size());
   for (int64_t done = 0; done < count;) {
-    const int64_t position = first + done, of_epoch = alone ? positions_ : part.samples;
-    int64_t place = position % of_epoch;
+    const int64_t position = first + done;
+    uint64_t rest = 0;
+    const auto epoch = static_cast<int64_t>(part.epoch.Divide(static_cast<uint64_t>(position), &rest));
+    auto place = static_cast<int64_t>(rest);
     const int64_t here =
-        alone ? PlacesAt(position, count - done, &place) : std::min(count - done, of_epoch - place);
-    order.SamplesAt(position / of_epoch, place, out.subspan(done, here));
+        alone ? PlacesAt(position, count - done, &place) : std::min(count - done, part.samples - place);
+    EpochAt(part, epoch, place, out.subspan(done, here), memo);
     done += here;
   }
 }
 
 // Part i stands at a position of its level where  floor((p + 1) w / V)  is one more than  floor(p w / V).
-void Order::MixAt(int64_t first, absl::Span<int64_t> out) const {
+void Order::MixAt(int64_t first, absl::Span<int64_t> out, Memo* memo) const {
   struct Level {
     int64_t taken;  // of the part, before the next position
     int64_t debt;   // (position at this level * weight) mod rest
@@ -174,14 +166,20 @@ void Order::MixAt(int64_t first, absl::Span<int64_t> out) const {
   absl::InlinedVector<int64_t, 64> samples;
   for (size_t at = 0; at < parts_.size(); ++at) {
     samples.resize(places[at].size());
-    StreamAt(parts_[at], levels[at].taken, absl::MakeSpan(samples));
+    StreamAt(parts_[at], levels[at].taken, absl::MakeSpan(samples), &memo->parts_[at]);
     for (size_t i = 0; i < samples.size(); ++i) out[places[at][i]] = parts_[at].first_id + samples[i];
   }
 }
 
+void Order::SamplesAt(int64_t first, absl::Span<int64_t> out, Memo* memo) const {
+  memo->parts_.resize(parts_.size());
+  if (parts_.size() == 1) return StreamAt(parts_[0], first, out, &memo->parts_[0]);
+  MixAt(first, out, memo);
+}
+
 void Order::SamplesAt(int64_t first, absl::Span<int64_t> out) const {
-  if (parts_.size() == 1) return StreamAt(parts_[0], first, out);
-  MixAt(first, out);
+  Memo memo;
+  SamplesAt(first, out, &memo);
 }
 
 int64_t Order::SampleAt(int64_t position) const {

@@ -8,9 +8,11 @@
 #define LOCKSTEP_RUNTIME_DATA_ORDER_H_
 
 #include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/types/span.h"
 #include "runtime/core/status.h"
 #include "runtime/data/block_shuffle.h"
@@ -35,9 +37,9 @@ struct OrderOptions {
   OrderKind kind = OrderKind::kShuffle;
   uint64_t seed = 0;
   BlockShape blocks = {};  // of kBlockShuffle
-  // Reading lanes R: equal parts of a step's batch B. Lane r takes its share of every step from a range of the
-  // epoch's places that is its own, so that whoever computes it reads 1 / R of the data. The ranges are as
-  // long as the lane has positions in the epoch, so every place still comes exactly once.
+  // Reading lanes R: equal parts of a step's batch B. Lane r takes its share of every step from a range of
+  // the epoch's places that is its own, so that whoever computes it reads 1 / R of the data. The ranges are
+  // as long as the lane has positions in the epoch, so every place still comes exactly once.
   int reading_lanes = 1;
   int64_t global_batch = 1;  // B, a multiple of R
   LastBatch last_batch = LastBatch::kStraddle;
@@ -56,6 +58,20 @@ struct OrderPart {
 // each part. Each part goes through its own epochs at its own pace.
 class Order {
  public:
+  // What a call has worked out and the next may use again: the keys of an epoch. For one order and one caller at a
+  // time; what comes out never depends on it.
+  class Memo {
+   private:
+    friend class Order;
+    struct Part {
+      int64_t epoch = -1;
+      std::optional<Permutation> permutation;
+      std::optional<BlockShuffle> blocks;
+      BlockShuffle::Memo window;
+    };
+    absl::InlinedVector<Part, 1> parts_;
+  };
+
   // `samples` >= 1 an epoch.
   Order(OrderKind kind, uint64_t seed, int64_t samples);
 
@@ -71,8 +87,8 @@ class Order {
   // other orders one of 1024 consecutive samples. No block holds samples of two parts.
   std::pair<int64_t, int64_t> BlockOf(int64_t sample) const;
 
-  // The samples at positions first, first + 1, ... (first >= 0); -1 where a batch is only filled up. Keys are
-  // computed once for each epoch that they touch.
+  // The samples at positions first, first + 1, ... (first >= 0); -1 where a batch is only filled up.
+  void SamplesAt(int64_t first, absl::Span<int64_t> out, Memo* memo) const;
   void SamplesAt(int64_t first, absl::Span<int64_t> out) const;
   int64_t SampleAt(int64_t position) const;
 
@@ -81,11 +97,15 @@ class Order {
     int64_t samples, weight, rest;  // rest: the weights of this one and those behind it
     int64_t first_id;
     uint64_t key;
+    Divider epoch;  // positions of one of its epochs
   };
   Order(const OrderOptions& options, std::vector<OrderPart> parts);
-  void StreamAt(const Part& part, int64_t first, absl::Span<int64_t> out) const;
+  // Of the place-th and next places of an epoch of `part`.
+  void EpochAt(const Part& part, int64_t epoch, int64_t place, absl::Span<int64_t> out,
+               Memo::Part* memo) const;
+  void StreamAt(const Part& part, int64_t first, absl::Span<int64_t> out, Memo::Part* memo) const;
   int64_t PlacesAt(int64_t position, int64_t most, int64_t* place) const;
-  void MixAt(int64_t first, absl::Span<int64_t> out) const;
+  void MixAt(int64_t first, absl::Span<int64_t> out, Memo* memo) const;
 
   OrderOptions options_;
   std::vector<Part> parts_;

@@ -27,11 +27,12 @@ struct PackPlan {
   }
 };
 
-// Documents of `lengths` positions each (0: it is left out) into windows of `window` >= 1. One that is longer is cut into
-// whole windows and a rest. Pieces are placed by best fit, the longest first and of equal ones the first document first:
-// each into the fullest window that still has room, of equally full ones the oldest (Johnson 1973: at most 11/9 of the fewest
-// windows possible, and in practice hardly more). Within a window pieces stand in the order of their documents, and
-// windows in that of their first pieces. A pure function; O(n log n) time.
+// Documents of `lengths` positions each (0: it is left out) into windows of `window` >= 1. One that is
+// longer is cut into whole windows and a rest. Pieces are placed by best fit, the longest first and of equal
+// ones the first document first: each into the fullest window that still has room, of equally full ones the
+// oldest (Johnson 1973: at most 11/9 of the fewest windows possible, and in practice hardly more). Within a
+// window pieces stand in the order of their documents, and windows in that of their first pieces. A pure
+// function; O(n log n) time.
 PackPlan PlanPacks(absl::Span<const int64_t> lengths, int64_t window);
 
 }  // namespace lockstep::data

@@ -27,7 +27,7 @@ Permutation::Permutation(uint64_t seed, int64_t epoch, int64_t size)
 Permutation::Permutation(uint64_t key, uint64_t a, uint64_t b, int64_t size)
     : size_(static_cast<uint64_t>(size)) {
   rows_ = SquareRootUp(size_);
-  columns_ = (size_ + rows_ - 1) / rows_;
+  columns_ = Divider((size_ + rows_ - 1) / rows_);
   for (int i = 0; i < kRounds; i += 2) {
     const auto bits = Philox(key, a, b * kRounds + static_cast<uint64_t>(i));
     keys_[i] = bits[0] | static_cast<uint64_t>(bits[1]) << 32;
@@ -36,25 +36,27 @@ Permutation::Permutation(uint64_t key, uint64_t a, uint64_t b, int64_t size)
 }
 
 uint64_t Permutation::Shuffle(uint64_t cell) const {
-  uint64_t row = cell / columns_, column = cell % columns_;
+  const uint64_t columns = columns_.divisor();
+  uint64_t column, row = columns_.Divide(cell, &column);
   for (int i = 0; i < kRounds; i += 2) {
     row += HashBelow(column, keys_[i], rows_);
     row -= row >= rows_ ? rows_ : 0;
-    column += HashBelow(row, keys_[i + 1], columns_);
-    column -= column >= columns_ ? columns_ : 0;
+    column += HashBelow(row, keys_[i + 1], columns);
+    column -= column >= columns ? columns : 0;
   }
-  return row * columns_ + column;
+  return row * columns + column;
 }
 
 uint64_t Permutation::Unshuffle(uint64_t cell) const {
-  uint64_t row = cell / columns_, column = cell % columns_;
+  const uint64_t columns = columns_.divisor();
+  uint64_t column, row = columns_.Divide(cell, &column);
   for (int i = kRounds - 2; i >= 0; i -= 2) {
-    column += columns_ - HashBelow(row, keys_[i + 1], columns_);
-    column -= column >= columns_ ? columns_ : 0;
+    column += columns - HashBelow(row, keys_[i + 1], columns);
+    column -= column >= columns ? columns : 0;
     row += rows_ - HashBelow(column, keys_[i], rows_);
     row -= row >= rows_ ? rows_ : 0;
   }
-  return row * columns_ + column;
+  return row * columns + column;
 }
 
 int64_t Permutation::operator()(int64_t index) const {
@@ -65,6 +67,32 @@ int64_t Permutation::operator()(int64_t index) const {
     cell = Shuffle(cell);
   } while (cell >= size_);
   return static_cast<int64_t>(cell);
+}
+
+void Permutation::Apply(absl::Span<int64_t> indices) const {
+  constexpr size_t kAtOnce = 4;
+  const uint64_t rows = rows_, columns = columns_.divisor();
+  size_t i = 0;
+  for (; i + kAtOnce <= indices.size(); i += kAtOnce) {
+    uint64_t row[kAtOnce], column[kAtOnce];
+    for (size_t j = 0; j < kAtOnce; ++j)
+      row[j] = columns_.Divide(static_cast<uint64_t>(indices[i + j]), &column[j]);
+    for (int round = 0; round < kRounds; round += 2) {
+      for (size_t j = 0; j < kAtOnce; ++j) {
+        row[j] += HashBelow(column[j], keys_[round], rows);
+        row[j] -= row[j] >= rows ? rows : 0;
+      }
+      for (size_t j = 0; j < kAtOnce; ++j) {
+        column[j] += HashBelow(row[j], keys_[round + 1], columns);
+        column[j] -= column[j] >= columns ? columns : 0;
+      }
+    }
+    for (size_t j = 0; j < kAtOnce; ++j) {
+      const auto cell = static_cast<int64_t>(row[j] * columns + column[j]);
+      indices[i + j] = cell < size() ? cell : (*this)(cell);
+    }
+  }
+  for (; i < indices.size(); ++i) indices[i] = (*this)(indices[i]);
 }
 
 int64_t Permutation::Inverse(int64_t image) const {

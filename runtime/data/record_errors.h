@@ -44,8 +44,8 @@ struct RecordDamage {
   uint32_t stored = 0, computed = 0;  // checksums, masked as the file has them
 };
 
-// `error` about the record at `offset` of `bytes`, a whole file; it then also says that the record is damaged, for
-// DamageOf, where a checksum proves just that.
+// `error` about the record at `offset` of `bytes`, a whole file; it then also says that the record is
+// damaged, for DamageOf, where a checksum proves just that.
 absl::Status WithDamage(absl::Status error, const std::string& path, absl::string_view bytes, uint64_t offset,
                         int64_t record);
 
@@ -53,7 +53,8 @@ absl::Status WithDamage(absl::Status error, const std::string& path, absl::strin
 absl::Status WithDamageAt(absl::Status error, const std::string& path, absl::string_view record_bytes,
                           uint64_t offset, int64_t record);
 
-// Nothing for every other kind of error: a missing or shorter file, trouble of the disk, a record that does not parse.
+// Nothing for every other kind of error: a missing or shorter file, trouble of the disk, a record that does
+// not parse.
 std::optional<RecordDamage> DamageOf(const absl::Status& status);
 
 }  // namespace lockstep::data

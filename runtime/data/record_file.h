@@ -44,9 +44,10 @@ class RecordBytes {
   // The file on the disk: its size, time, compression, and checksum where it is compressed.
   const StoredFile& stored() const { return stored_; }
 
-  // DataError when pages of a mapped file were found gone because it has become shorter, so that what was read
-  // of it may be zeros. Cheap enough for every record: no system call until it happened. On the one page where
-  // the file now ends there are zeros without a fault, which only a comparison of checksums finds.
+  // DataError when pages of a mapped file were found gone because it has become shorter, so that what was
+  // read of it may be zeros. Cheap enough for every record: no system call until it happened. On the one
+  // page where the file now ends there are zeros without a fault, which only a comparison of checksums
+  // finds.
   absl::Status CheckWhole(const std::string& path) const;
   // `error`, a checksum that does not fit, found at [offset, offset + size) of these bytes. It is damage
   // (DamageOf, record_errors.h) only where the file, read once more, has the same bytes there; else the error

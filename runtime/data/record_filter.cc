@@ -36,16 +36,23 @@ bool Holds(const RecordCondition& condition, const FeatureValues& values) {
 
 }  // namespace
 
-absl::StatusOr<bool> Holds(const std::vector<RecordCondition>& conditions, absl::string_view record) {
-  std::vector<FeatureSpec> wanted;
-  for (const RecordCondition& condition : conditions)
-    wanted.push_back({.name = condition.feature, .type = {}});
+RecordFilter::RecordFilter(std::vector<RecordCondition> conditions) : conditions_(std::move(conditions)) {
+  for (const RecordCondition& condition : conditions_) {
+    const auto at = std::find_if(wanted_.begin(), wanted_.end(),
+                                 [&](const FeatureSpec& spec) { return spec.name == condition.feature; });
+    feature_of_.push_back(static_cast<size_t>(at - wanted_.begin()));
+    if (at == wanted_.end()) wanted_.push_back({.name = condition.feature, .type = {}});
+  }
+}
+
+absl::StatusOr<bool> RecordFilter::Takes(absl::string_view record) const {
   Entries entries;
-  if (!FindEntries(record, kFeaturesField, wanted, &entries)) return NotOfKind("tf.train.Example");
-  for (size_t i = 0; i < conditions.size(); ++i) {
-    FeatureValues values;
-    if (!values.ReadEntry(entries[i])) return NotOfKind("tf.train.Example");
-    if (!Holds(conditions[i], values)) return false;
+  if (!FindEntries(record, kFeaturesField, wanted_, &entries)) return NotOfKind("tf.train.Example");
+  FeatureValues values;
+  for (size_t i = 0; i < conditions_.size(); ++i) {
+    values.Clear();
+    if (!values.ReadEntry(entries[feature_of_[i]])) return NotOfKind("tf.train.Example");
+    if (!Holds(conditions_[i], values)) return false;
   }
   return true;
 }

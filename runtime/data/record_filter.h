@@ -1,4 +1,5 @@
-// Which records of a data set are used: conditions on their features, looked at once, when the data are opened.
+// Which records of a data set are used: conditions on their features, looked at once, when the data are
+// opened.
 #ifndef LOCKSTEP_RUNTIME_DATA_RECORD_FILTER_H_
 #define LOCKSTEP_RUNTIME_DATA_RECORD_FILTER_H_
 
@@ -10,14 +11,16 @@
 
 #include "absl/strings/string_view.h"
 #include "runtime/core/status.h"
+#include "runtime/data/feature_spec.h"
 
 namespace lockstep::data {
 
-// A feature of a tf.train.Example, or of the context of a SequenceExample. Every part that is given must hold; a record
-// without the feature has no values.
+// A feature of a tf.train.Example, or of the context of a SequenceExample. Every part that is given must
+// hold; a record without the feature has no values.
 struct RecordCondition {
   std::string feature;
-  // Every number of the feature lies in [least, most]. A record without a number, or with strings, is not taken.
+  // Every number of the feature lies in [least, most]. A record without a number, or with strings, is not
+  // taken.
   std::optional<double> least = {}, most = {};
   // The feature has one value, and it is one of these: a string, or an integer in decimal.
   std::vector<std::string> values = {};
@@ -26,13 +29,25 @@ struct RecordCondition {
   std::optional<int64_t> most_count = {};
 };
 
-// Whether all conditions hold for `record`. Error: DataError for bytes that are no tf.train.Example.
-absl::StatusOr<bool> Holds(const std::vector<RecordCondition>& conditions, absl::string_view record);
+// Immutable and thread-safe.
+class RecordFilter {
+ public:
+  explicit RecordFilter(std::vector<RecordCondition> conditions);
+
+  // Whether all conditions hold for `record`. Error: DataError for bytes that are no tf.train.Example.
+  absl::StatusOr<bool> Takes(absl::string_view record) const;
+
+ private:
+  std::vector<RecordCondition> conditions_;
+  std::vector<FeatureSpec> wanted_;  // each feature once
+  std::vector<size_t> feature_of_;   // each condition's place in wanted_
+};
 
 // A set of numbers in [0, size): one bit each, and 8 bytes for 4096 of them. Immutable and thread-safe.
 class KeptRecords {
  public:
-  // keep(i) for every i of [0, size), by `threads` threads. Error: that of the smallest chunk of numbers that has one.
+  // keep(i) for every i of [0, size), by `threads` threads. Error: that of the smallest chunk of numbers
+  // that has one.
   static absl::StatusOr<KeptRecords> Choose(int64_t size, int threads,
                                             const std::function<absl::StatusOr<bool>(int64_t)>& keep);
 

@@ -40,9 +40,9 @@ class SampleSource {
     return Decode(sample, outputs);
   }
 
-  // What is drawn over several samples (mixup): changes a training micro-batch in place once all of it is decoded.
-  // inputs[i] is [positions.size()] times inputs()[i], and a sample of weight 0 is not real. A function of the positions
-  // and the inputs alone.
+  // What is drawn over several samples (mixup): changes a training micro-batch in place once all of it is
+  // decoded. inputs[i] is [positions.size()] times inputs()[i], and a sample of weight 0 is not real. A
+  // function of the positions and the inputs alone.
   virtual void MixBatch(absl::Span<const int64_t> /*positions*/, absl::Span<const float> /*weights*/,
                         absl::Span<std::byte* const> /*inputs*/) const {}
 

@@ -54,9 +54,10 @@ struct TokenOptions {
   std::string separator = {};                            // "": none. A token that follows each record
   int64_t vocabulary = 0;  // ids must lie in [0, vocabulary); 0: what the tokenizer says
   WindowOptions windows = {};
-  // Each window holds whole records, as pack_plan.h packs them; longer ones are cut. No target is of another record than its
-  // token. Two more inputs, of the windows' length: "targets.mask", U8, 1 where there is a target and 0 where the window is
-  // filled up, and "tokens.segment", I32, which of the window's records a token is of, from 1; 0 where it is filled up.
+  // Each window holds whole records, as pack_plan.h packs them; longer ones are cut. No target is of another
+  // record than its token. Two more inputs, of the windows' length: "targets.mask", U8, 1 where there is a
+  // target and 0 where the window is filled up, and "tokens.segment", I32, which of the window's records a
+  // token is of, from 1; 0 where it is filled up.
   bool packed = false;  // the stride is not used
 };
 // BytesPerTarget is known where there is a tokenizer that loses no byte.

@@ -21,7 +21,8 @@ class TokenText {
   // `options` as MakeTokenSource checked them; ids lie in [0, vocabulary).
   TokenText(std::shared_ptr<const Dataset> dataset, TokenOptions options, int64_t vocabulary);
 
-  // Reads all records, with several threads; what comes out does not depend on how many. `separator` follows each.
+  // Reads all records, with several threads; what comes out does not depend on how many. `separator` follows
+  // each.
   absl::Status Load(std::optional<int32_t> separator);
 
   const TokenOptions& options() const { return options_; }

@@ -190,8 +190,9 @@ class Builder {
   // (times `mask`, F32 or U8 of the labels' shape, if there is one). What is reported, and what the gradient
   // is of, is sum / sum of row weights over the whole batch of the step: the mean, as torch's
   // reduction="mean". The division happens once, after all lanes are added. logits [.., V], labels [..] I32
-  // or I64. A label out of range is a data error unless its row's weight is 0. `share`, F32 of the labels' shape, is
-  // a factor of each row's value that does not count as weight: share and 1 - share of two labels make one soft label.
+  // or I64. A label out of range is a data error unless its row's weight is 0. `share`, F32 of the labels'
+  // shape, is a factor of each row's value that does not count as weight: share and 1 - share of two labels
+  // make one soft label.
   Tensor CrossEntropy(Tensor logits, Tensor labels, Tensor mask = {}, Tensor share = {});
   Tensor MeanSquaredError(Tensor prediction, Tensor target);  // equal shapes [.., C] (or [])
   Tensor Accuracy(Tensor logits, Tensor labels, Tensor mask = {});

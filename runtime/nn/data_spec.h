@@ -31,8 +31,8 @@ struct DataSpec {
   int64_t vocabulary = 0;              // > 0: the input holds ids in [0, vocabulary)
   std::vector<FieldSpec> extra = {};   // more inputs, which a model may ask for by name
   std::vector<TableSpec> tables = {};  // then `extra` has "columns.ids" and "columns.weights"
-  // `extra` has "LABEL.other", a second class id, and "LABEL.share", F32: the loss is share times that of the label and
-  // 1 - share times that of the other.
+  // `extra` has "LABEL.other", a second class id, and "LABEL.share", F32: the loss is share times that of
+  // the label and 1 - share times that of the other.
   bool mixed = false;
   std::string mask = {};  // of `extra`, U8 of the label's shape: 0 where a label does not count; "": all do
 };

@@ -63,9 +63,9 @@ std::string RecipeHash(const RunConfig& config);  // SHA-256 of RecipeText, 64 l
 // ("model.layers.layer[1].relu", "{}"). Call it on a resolved configuration to compare what runs.
 std::vector<std::pair<std::string, std::string>> FlattenConfig(const RunConfig& config);
 
-// The horizon in optimizer steps: config.steps, or ceil(epochs * epoch / global_batch), at least 1. `epoch` is
-// the number of positions of an epoch (Order::positions): its samples, as a rule. It belongs to the recipe;
-// `--steps` never changes it.
+// The horizon in optimizer steps: config.steps, or ceil(epochs * epoch / global_batch), at least 1. `epoch`
+// is the number of positions of an epoch (Order::positions): its samples, as a rule. It belongs to the
+// recipe; `--steps` never changes it.
 int64_t HorizonSteps(const RunConfig& config, int64_t epoch);
 
 // Where a path of the configuration (data.train, data.eval, init_from; patterns allowed) lies: relative to

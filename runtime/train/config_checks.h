@@ -26,7 +26,7 @@ absl::Status CheckMixing(const RunConfig& config);
 // config.data.columns (config_validate_columns.cc).
 absl::Status CheckColumns(const ColumnData& columns);
 
-// Order, mixture, last batches and damaged records (config_validate_order.cc).
+// Which records are used, in which order, and what becomes of damaged ones (config_validate_order.cc).
 absl::Status CheckOrder(const RunConfig& config);
 
 inline absl::Status Wrong(absl::string_view path, absl::string_view what) {

@@ -78,19 +78,11 @@ absl::Status CheckTokens(const TextData& text) {
   return absl::OkStatus();
 }
 
-absl::Status CheckPacked(const TextData& text) {
-  if (text.tokenizer().empty() && !text.tokens())
-    return Wrong("data.text.packed", "is for tokens: it needs a tokenizer, or tokens: true");
-  if (!text.has_stride() || text.stride() == text.length()) return absl::OkStatus();
-  return Wrong("data.text.stride", "does not go with packed, whose windows do not overlap");
-}
-
 absl::Status CheckText(const DataConfig& data, const LossConfig& loss) {
   RETURN_IF_ERROR(Needed("data.train", !data.train().empty() || data.mixture_size() > 0));
   RETURN_IF_ERROR(Count("data.text.length", data.text().has_length(), data.text().length()));
   RETURN_IF_ERROR(CheckTokens(data.text()));
   if (data.text().has_stride()) RETURN_IF_ERROR(AtLeast("data.text.stride", data.text().stride(), 1));
-  if (data.text().packed()) RETURN_IF_ERROR(CheckPacked(data.text()));
   if (loss.has_mean_squared_error()) return Wrong("loss.mean_squared_error", "does not go with data.text");
   return absl::OkStatus();
 }

@@ -1,4 +1,4 @@
-// What data.order, data.mixture and the fields beside them may say.
+// What data.order, data.mixture, data.filter, data.damaged and data.text.packed may say.
 #include "absl/strings/str_cat.h"
 #include "runtime/train/config_checks.h"
 
@@ -84,6 +84,13 @@ absl::Status CheckDamaged(const DataConfig& data) {
   return absl::OkStatus();
 }
 
+absl::Status CheckPacked(const TextData& text) {
+  if (text.tokenizer().empty() && !text.tokens())
+    return Wrong("data.text.packed", "is for tokens: it needs a tokenizer, or tokens: true");
+  if (!text.has_stride() || text.stride() == text.length()) return absl::OkStatus();
+  return Wrong("data.text.stride", "does not go with packed, whose windows do not overlap");
+}
+
 }  // namespace
 
 absl::Status CheckOrder(const RunConfig& config) {
@@ -93,6 +100,7 @@ absl::Status CheckOrder(const RunConfig& config) {
   if (data.has_synthetic() && data.last_batch() != DataConfig::STRADDLE)
     return Wrong("data.last_batch", "does not go with data.synthetic, every batch of which is the same");
   RETURN_IF_ERROR(CheckFilter(data));
+  if (data.text().packed()) RETURN_IF_ERROR(CheckPacked(data.text()));
   RETURN_IF_ERROR(CheckDamaged(data));
   return absl::OkStatus();
 }

@@ -69,8 +69,8 @@ class Feed {
   // The records of a step in position order; -1 where it is only filled up.
   void RecordIds(int64_t step, std::vector<int64_t>* ids) const;
 
-  // Damaged records of a step among the lanes that Start named, in the order of positions: all of them once every
-  // micro-batch of the step was fetched. Earlier steps are forgotten.
+  // Damaged records of a step among the lanes that Start named, in the order of positions: all of them once
+  // every micro-batch of the step was fetched. Earlier steps are forgotten.
   std::vector<data::DamagedSample> DamageOf(int64_t step);
   // Of validations since the last call.
   std::vector<data::DamagedSample> TakeEvalDamage();

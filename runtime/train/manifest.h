@@ -18,8 +18,8 @@
 
 namespace lockstep::train {
 
-// The newest format that this Lockstep reads. A checkpoint is written in the oldest that can say what it holds,
-// so that an older Lockstep reads it where it can.
+// The newest format that this Lockstep reads. A checkpoint is written in the oldest that can say what it
+// holds, so that an older Lockstep reads it where it can.
 //   1: one file a kind of tensor.
 //   2: several, with an index file each as Hugging Face has it.
 inline constexpr int kCheckpointFormatVersion = 2;
@@ -74,7 +74,8 @@ struct Manifest {
   std::string build_id;
   std::string wall_time;                  // RFC 3339
   std::map<std::string, double> metrics;  // as last seen: "loss", "eval.accuracy"
-  // What the fingerprints are of, so that a refused resume can say what has changed. Empty in old checkpoints.
+  // What the fingerprints are of, so that a refused resume can say what has changed. Empty in old
+  // checkpoints.
   std::vector<ManifestDataFile> data_files;
 
   std::vector<ManifestFile> files;

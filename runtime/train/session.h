@@ -103,6 +103,7 @@ class Session {
   absl::Status MakeAudience(Told metrics_hold, Told ledger_holds, int64_t events_from);
   absl::Status TakeWritersOver();  // on a rank 0 that was not
   void ReplaceLostCheckpoint();
+  bool MarkBest(int64_t step);
   void ReplaceLostBest();
   bool WriteKeptBest(int64_t step);
   absl::Status CarryWritersOn();

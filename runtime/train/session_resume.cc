@@ -114,6 +114,8 @@ absl::Status Session::Resume() {
         log_->Info(summary);
       }
       RETURN_IF_ERROR(folder_->CutBack(point_.counters.step, log_));
+      const int64_t best = point_.counters.best_step;
+      if (config_.eval().keep_best() && best >= 0) (void)MarkBest(best);
       return folder_->WriteConfig(ConfigText(config_));
     }();
   }

@@ -164,6 +164,8 @@ absl::StatusOr<TrainResult> Session::Finish() {
       saved = Annotate(outcome.status, absl::StrCat("the last checkpoint, of step ", outcome.step));
       if (!saved.ok()) saved = CheckpointError(saved.message());
     }
+    // Not for a disk that failed: one of those who write together died, and the others write it again.
+    if (!saved.ok()) RETURN_IF_ERROR(communicator_->status());
   }
   RETURN_IF_ERROR(AgreeOnStatus(*communicator_, saved));
   if (communicator_->rank() != 0 && checkpoints_ != nullptr) checkpoints_->Abandon();  // rank 0 is done

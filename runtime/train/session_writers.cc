@@ -135,15 +135,25 @@ void Session::ReplaceLostCheckpoint() {
   desk_->Ask({.checkpoint = true});
 }
 
+// Whether the checkpoint of `step` is there. It is marked as the best one then: who wrote it may have died
+// between the two.
+bool Session::MarkBest(int64_t step) {
+  FileSystem* fs = options_.file_system;
+  const std::string folder = folder_->paths().checkpoints();
+  if (!fs->Exists(JoinPath(CheckpointPath(folder, step), kManifestName))) return false;
+  const auto marked = ReadBest(fs, folder);
+  if (marked.ok() && *marked == step) return true;
+  const absl::Status written = WriteBest(fs, folder, step);
+  if (!written.ok()) log_->Warning(absl::StrCat("the best checkpoint is not marked: ", written.message()));
+  return true;
+}
+
 // The best one may have been on its way to the disk for some steps, with another waiting behind it.
 void Session::ReplaceLostBest() {
   const int64_t step = point_.counters.best_step;
   const bool is_due = point_.new_best && point_.stage < Stage::kSaved;  // the loop writes it
   if (!config_.eval().keep_best() || step < 0 || is_due) return;
-  const std::string folder = folder_->paths().checkpoints();
-  const auto best = ReadBest(options_.file_system, folder);
-  if (best.ok() && *best == step && options_.file_system->Exists(CheckpointPath(folder, step))) return;
-  if (WriteKeptBest(step)) return;
+  if (MarkBest(step) || WriteKeptBest(step)) return;
   log_->Warning(absl::StrCat("the checkpoint of step ", step,
                              ", the best one, died with the ranks that held its state"));
 }

@@ -86,7 +86,8 @@ void TrainLoop::FlipForTests(absl::string_view point, absl::Span<float> memory) 
                              {reinterpret_cast<std::byte*>(memory.data()), memory.size() * sizeof(float)});
 }
 
-// After the vote and before the step is committed: where it fails because a peer does, the step is done again.
+// After the vote and before the step is committed: where it fails because a peer does, the step is done
+// again.
 absl::Status TrainLoop::NoteDamage(const Verdict& verdict, StepMetrics* metrics) {
   if (verdict.damaged == 0) return absl::OkStatus();
   const int64_t step = counters_->step + 1;

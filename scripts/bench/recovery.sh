@@ -2,15 +2,15 @@
 # How fast a run goes on when ranks die or hang, and what it loses: medians over repetitions, against the goals
 # of docs/reliability.md. Kills and stops come from outside, at a random moment of a step.
 #   scripts/bench/recovery.sh                 RANKS (default 4), REPEATS (default 7; of hangs 3), CONFIG (default
-#                                             examples/digits_mlp.textproto), STEPS (default 3000), PRESET (release)
+#                                             examples/digits_mlp.textproto), EPOCHS (default 150), PRESET (release)
 # What the machinery costs while nothing fails: scripts/bench/machinery.sh.
 source "$(dirname "$0")/../lib/setup.sh"
 source scripts/lib/measure.sh
 
-ranks=${RANKS:-4} repeats=${REPEATS:-7} steps=${STEPS:-3000}
+ranks=${RANKS:-4} repeats=${REPEATS:-7} epochs=${EPOCHS:-150}
 config=${CONFIG:-examples/digits_mlp.textproto} preset=${PRESET:-release}
 [ -n "${NO_BUILD:-}" ] || build_preset "$preset" -DLOCKSTEP_TESTS=OFF -DLOCKSTEP_BENCHMARKS=OFF >/dev/null
-program=build/$preset/bin/lockstep
+program=${PROGRAM:-build/$preset/bin/lockstep} # of a build of your own, say
 run=$scratch/run
 
 now() { date +%s.%N; }
@@ -19,7 +19,7 @@ since() { awk -v a="$1" -v b="$2" 'BEGIN {printf "%.3f\n", b - a}'; }
 train() { # FOLDER, then the launcher's words
   local folder=$1
   shift
-  "$program" "$@" train "$config" --out "$folder" --ledger --set "steps=$steps" \
+  "$program" "$@" train "$config" --out "$folder" --ledger --set "epochs=$epochs" \
     --set execution.checkpoint.every_minutes=0 --set execution.stop_on_poison=false >"$scratch/log" 2>&1 </dev/null
 }
 
@@ -62,7 +62,7 @@ one() {
   since "$t0" "$(now)" >>"$scratch/$case.on"
   wait "$launcher" || die "the run ended with exit code $?: $(tail -n 5 "$scratch/log")"
   # Lines of metrics are steps told; the ledger says which samples each consumed.
-  grep -c '"loss"' "$run/metrics.jsonl" | awk -v s="$steps" '{print $1 - s}' >>"$scratch/$case.redone"
+  grep -c '"loss".*"lr"' "$run/metrics.jsonl" | awk -v s="$steps" '{print $1 - s}' >>"$scratch/$case.redone"
   diff <(tr -cd '0-9,\n' <"$scratch/calm/ledger.jsonl") <(tr -cd '0-9,\n' <"$run/ledger.jsonl") | grep -c '^[<>]' \
     >>"$scratch/$case.samples" || true
   [ "$(json_field "$run/result.json" weights_sha256)" = "$(json_field "$scratch/calm/result.json" weights_sha256)" ] ||
@@ -70,6 +70,7 @@ one() {
 }
 
 train "$scratch/calm" launch -n 1 -- || die "the calm run failed: $(cat "$scratch/log")"
+steps=$(grep -c '"loss".*"lr"' "$scratch/calm/metrics.jsonl")
 last=$((ranks - 1))
 for ((i = 0; i < repeats; ++i)); do
   one "a rank dies" KILL $((1 + i % last))

@@ -20,7 +20,7 @@ run_lockstep() {
   local ranks=$1 config=$2 folder=$3
   shift 3
   rm -rf "$folder"
-  "${mpirun[@]}" ${bind:-} -np "$ranks" build/release/bin/lockstep train "$config" --out "$folder" "$@" \
+  "${mpirun[@]}" ${bind:-} -np "$ranks" "${PROGRAM:-build/release/bin/lockstep}" train "$config" --out "$folder" "$@" \
     >"$scratch/log" 2>&1 </dev/null || {
     cat "$scratch/log" >&2
     die "lockstep train $config failed with $ranks ranks (see above)"

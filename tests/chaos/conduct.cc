@@ -5,24 +5,18 @@
 
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
 #include <fstream>
 #include <memory>
-#include <set>
 #include <thread>
 #include <vector>
 
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
+#include "tests/chaos/sight.h"
 
 namespace lockstep::testing {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr char kOut[] = "run";
 constexpr double kRanksEndSeconds = 15;
@@ -31,14 +25,6 @@ constexpr auto kPoll = std::chrono::milliseconds(2);
 
 double Now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-// The state letter of a process; 0 when it is not there.
-char StateOf(pid_t pid) {
-  std::string line;
-  std::getline(std::ifstream(absl::StrCat("/proc/", pid, "/stat")), line);
-  const size_t name_end = line.rfind(')');
-  return name_end != line.npos && name_end + 2 < line.size() ? line[name_end + 2] : '\0';
 }
 
 int Count(absl::string_view text, absl::string_view what) {
@@ -50,66 +36,6 @@ int Count(absl::string_view text, absl::string_view what) {
 std::string Tail(absl::string_view text, size_t bytes) {
   return std::string(text.substr(text.size() - std::min(bytes, text.size())));
 }
-
-// What of a run can be seen from outside.
-class Sight {
- public:
-  explicit Sight(const Workspace& work) : folder_(work.Path(kOut)), metrics_(folder_ + "/metrics.jsonl") {
-    std::error_code ignored;
-    before_ = fs::last_write_time(metrics_, ignored);
-    metrics_seen_ = ignored ? false : true;
-  }
-
-  // The last step that was told since this leg began; 0: none.
-  int Step() const {
-    std::error_code ignored;
-    const auto now = fs::last_write_time(metrics_, ignored);
-    if (ignored || (metrics_seen_ && now == before_)) return 0;
-    std::ifstream file(metrics_, std::ios::binary | std::ios::ate);
-    const int64_t size = file.tellg();
-    std::string text(static_cast<size_t>(std::clamp<int64_t>(size, 0, 1500)), ' ');
-    file.seekg(std::max<int64_t>(size - 1500, 0));
-    file.read(text.data(), static_cast<std::streamsize>(text.size()));
-    const size_t at = text.rfind("{\"step\": ");
-    if (at == text.npos) return 0;
-    return std::atoi(text.c_str() + at + 9);
-  }
-  // The newest generation that anyone has called for.
-  int Generation() const {
-    int newest = 0;
-    std::error_code ignored;
-    for (const auto& start : fs::directory_iterator(folder_ + "/membership", ignored)) {
-      for (const auto& entry : fs::directory_iterator(start.path(), ignored)) {
-        absl::string_view name;
-        const std::string text = entry.path().filename().string();
-        name = text;
-        int number = 0;
-        if (absl::ConsumePrefix(&name, "gen-") && absl::SimpleAtoi(name, &number)) {
-          newest = std::max(newest, number);
-        }
-      }
-    }
-    return newest;
-  }
-  // How many saves have been seen under way, or 0 while none is.
-  int Saves() {
-    std::error_code ignored;
-    bool now = false;
-    for (const auto& entry : fs::directory_iterator(folder_ + "/checkpoints", ignored)) {
-      const std::string name = entry.path().filename().string();
-      if (!absl::StartsWith(name, ".tmp-step-")) continue;
-      saves_.insert(name);
-      now = true;
-    }
-    return now ? static_cast<int>(saves_.size()) : 0;
-  }
-
- private:
-  const std::string folder_, metrics_;
-  fs::file_time_type before_;
-  bool metrics_seen_ = false;
-  std::set<std::string> saves_;
-};
 
 class Conductor {
  public:
@@ -126,13 +52,16 @@ class Conductor {
     for (const Leg& leg : schedule_.legs) {
       done = RunLeg(leg, /*calm=*/false);
       if (done || !why_.empty()) break;
-      if (dice_.Chance(25)) DamageNewestCheckpoint();
+      if (dice_.Chance(25) && DamageNewestCheckpoint(work_, kOut, dice_))
+        ++tally_.faults["checkpoints damaged"];
     }
     for (int i = 0; i < kMostCalmLegs && !done && why_.empty(); ++i) {
       done = RunLeg(DrawCalmLeg(dice_), /*calm=*/true);
     }
     if (why_.empty() && !done) why_ = "undisturbed starts did not get it done";
-    if (why_.empty()) Compare();
+    CalmRun calm = calm_;
+    if (best_is_lost_) calm.best = work_.Read(absl::StrCat(kOut, "/checkpoints/best"));
+    if (why_.empty()) why_ = DifferenceFrom(calm, work_, kOut);
     Outcome outcome;
     outcome.good = why_.empty();
     outcome.why = why_;
@@ -161,7 +90,7 @@ class Conductor {
     disturbed_ = false;
     ++legs_;
     ++tally_.starts;
-    Sight sight(work_);
+    Sight sight(work_.Path(kOut));
     process_ = work_.Start(command);
     leg_began_ = Now();
     std::vector<Pending> pending;
@@ -219,68 +148,6 @@ class Conductor {
     if (planned || of_disturbance || of_error) return false;
     Fail(absl::StrCat("leg ", legs_, " ended with exit code ", code, ", status ", status), output);
     return false;
-  }
-
-  void Compare() {
-    const Traces traces = work_.TracesOf(kOut), &calm = calm_.traces;
-    if (traces.weights_sha256 != calm.weights_sha256) {
-      why_ = absl::StrCat("other weights: ", traces.weights_sha256, ", calm ", calm.weights_sha256);
-    } else if (traces.state_sha256 != calm.state_sha256) {
-      why_ = "the same weights, another state";
-    } else if (traces.ledger != calm.ledger) {
-      why_ = "another ledger: samples lost or repeated";
-    } else if (traces.metrics != calm.metrics) {
-      why_ = "other metrics";
-      for (size_t i = 0; i < std::max(traces.metrics.size(), calm.metrics.size()); ++i) {
-        const std::string ours = i < traces.metrics.size() ? traces.metrics[i] : "(none)";
-        const std::string theirs = i < calm.metrics.size() ? calm.metrics[i] : "(none)";
-        if (ours == theirs) continue;
-        absl::StrAppend(&why_, "; line ", i + 1, ": ", ours, ", calm: ", theirs);
-        break;
-      }
-    }
-    const std::string best = work_.Read(absl::StrCat(kOut, "/checkpoints/best"));
-    if (why_.empty() && best != calm_.best && !best_is_lost_) {
-      why_ = absl::StrCat("the best checkpoint is ", best, ", calm ", calm_.best);
-    }
-    if (!why_.empty()) return;
-    std::error_code ignored;
-    for (const auto& entry :
-         fs::directory_iterator(work_.Path(absl::StrCat(kOut, "/checkpoints")), ignored)) {
-      const std::string name = entry.path().filename().string();
-      if (absl::StartsWith(name, ".")) why_ = absl::StrCat("left in checkpoints: ", name);
-    }
-    Subprocess verify({ProgramPath(), "checkpoint", "verify", work_.Path(kOut)});
-    if (verify.Wait() != 0) why_ = absl::StrCat("checkpoint verify: ", verify.Output());
-  }
-
-  // Between two starts; not the only one, without which nothing could go on.
-  void DamageNewestCheckpoint() {
-    std::error_code ignored;
-    std::vector<fs::path> checkpoints, files;
-    for (const auto& entry :
-         fs::directory_iterator(work_.Path(absl::StrCat(kOut, "/checkpoints")), ignored)) {
-      if (absl::StartsWith(entry.path().filename().string(), "step-")) checkpoints.push_back(entry.path());
-    }
-    if (checkpoints.size() < 2) return;
-    const fs::path newest = *std::max_element(checkpoints.begin(), checkpoints.end());
-    for (const auto& entry : fs::directory_iterator(newest, ignored)) files.push_back(entry.path());
-    if (files.empty()) return;
-    std::sort(files.begin(), files.end());
-    const fs::path file = dice_.Of(files);
-    const auto size = static_cast<int64_t>(fs::file_size(file, ignored));
-    if (ignored || size <= 0) return;
-    if (dice_.Chance(30)) {
-      fs::resize_file(file, static_cast<uint64_t>(size / 2), ignored);
-    } else {
-      std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
-      const auto at = static_cast<int64_t>(dice_.Next() % static_cast<uint64_t>(size));
-      stream.seekg(at);
-      const int byte = stream.get();
-      stream.seekp(at);
-      stream.put(static_cast<char>(byte ^ (1 << dice_.Below(8))));
-    }
-    ++tally_.faults["checkpoints damaged"];
   }
 
   struct Pending {
@@ -460,15 +327,6 @@ void Tally::Add(const Tally& other) {
 
 Outcome Conduct(const Schedule& schedule, const CalmRun& calm, const ConductOptions& options) {
   return Conductor(schedule, calm, options).Run();
-}
-
-CalmRun RunCalmly(const Recipe& recipe) {
-  const Workspace work;
-  const std::string config = work.WriteConfig("config", recipe.config);
-  Command command = {.config = config, .out = kOut, .ranks = 1, .start = StartWith::kNothing};
-  command.arguments = {"--ledger", "--set", absl::StrCat("steps=", recipe.steps)};
-  (void)work.Train(command);
-  return {work.TracesOf(kOut), work.Read(absl::StrCat(kOut, "/checkpoints/best"))};
 }
 
 }  // namespace lockstep::testing

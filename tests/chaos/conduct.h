@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 
+#include "tests/chaos/outcome.h"
 #include "tests/chaos/schedule.h"
 
 namespace lockstep::testing {
@@ -36,17 +37,8 @@ struct ConductOptions {
   bool keep = false;            // the folder, also of one that went well
 };
 
-// Of the undisturbed run.
-struct CalmRun {
-  Traces traces;
-  std::string best;  // the name of its best checkpoint
-};
-
 // Blocking; from any thread. `calm`: of the schedule's recipe.
 Outcome Conduct(const Schedule& schedule, const CalmRun& calm, const ConductOptions& options);
-
-// The undisturbed run, by one rank.
-CalmRun RunCalmly(const Recipe& recipe);
 
 }  // namespace lockstep::testing
 

@@ -19,7 +19,8 @@ constexpr uint64_t kKey = 0x5eed;
 
 std::vector<int64_t> Whole(int64_t epoch, int64_t samples, const BlockShape& shape, uint64_t key = kKey) {
   std::vector<int64_t> out(static_cast<size_t>(samples));
-  BlockShuffle(key, epoch, samples, shape).SamplesAt(0, absl::MakeSpan(out));
+  BlockShuffle::Memo memo;
+  BlockShuffle(key, epoch, samples, shape).SamplesAt(0, absl::MakeSpan(out), &memo);
   return out;
 }
 
@@ -70,10 +71,11 @@ TEST(BlockShuffleTest, EverySampleOnceAnEpoch) {
 TEST(BlockShuffleTest, AnyCutGivesTheSameSamples) {
   const BlockShuffle order(kKey, 5, 1000, {7, 5});
   const std::vector<int64_t> all = Whole(5, 1000, {7, 5});
+  BlockShuffle::Memo memo;
   for (const int64_t length : {1, 2, 33, 36, 500}) {
     for (int64_t first = 0; first + length <= 1000; first += length) {
       std::vector<int64_t> part(static_cast<size_t>(length));
-      order.SamplesAt(first, absl::MakeSpan(part));
+      order.SamplesAt(first, absl::MakeSpan(part), &memo);
       ASSERT_TRUE(std::equal(part.begin(), part.end(), all.begin() + first)) << first << " " << length;
     }
   }
@@ -121,9 +123,10 @@ TEST(BlockShuffleTest, GoldenValues) {
   EXPECT_THAT(Whole(4, 10, {3, 2}, DeriveKey(1, "data/order")), ElementsAre(6, 8, 2, 7, 0, 1, 9, 4, 3, 5));
   const BlockShuffle large(DeriveKey(42, "data/order"), 3, 1000000000000, {1 << 20, 1000});
   std::vector<int64_t> out(1);
-  large.SamplesAt(0, absl::MakeSpan(out));
+  BlockShuffle::Memo memo;
+  large.SamplesAt(0, absl::MakeSpan(out), &memo);
   EXPECT_EQ(out[0], 885030704093);
-  large.SamplesAt(999999999999, absl::MakeSpan(out));
+  large.SamplesAt(999999999999, absl::MakeSpan(out), &memo);
   EXPECT_EQ(out[0], 357324930936);
 }
 

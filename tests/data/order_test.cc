@@ -9,6 +9,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "runtime/core/rng.h"
 
 namespace {
 thread_local int64_t allocated_bytes = 0;  // by operator new, since the thread began
@@ -139,6 +140,49 @@ TEST(OrderTest, Sequential) {
   EXPECT_THAT(samples, ElementsAre(2, 0, 1, 2, 0, 1, 2));
 }
 
+TEST(PermutationTest, SeveralAtATimeAreTheSame) {
+  for (const int64_t size :
+       {int64_t{1}, int64_t{2}, int64_t{5}, int64_t{97}, int64_t{1000000000007}, int64_t{1} << 62}) {
+    const Permutation permutation(5, 2, size);
+    for (int64_t count = 0; count <= std::min<int64_t>(size, 23); ++count) {
+      std::vector<int64_t> images(static_cast<size_t>(count));
+      std::iota(images.begin(), images.end(), size - count);
+      permutation.Apply(absl::MakeSpan(images));
+      for (int64_t i = 0; i < count; ++i) ASSERT_EQ(images[i], permutation(size - count + i)) << size;
+    }
+  }
+}
+
+TEST(DividerTest, DividesExactly) {
+  const std::vector<uint64_t> numbers = {0,
+                                         1,
+                                         2,
+                                         3,
+                                         7,
+                                         63,
+                                         64,
+                                         65,
+                                         1000,
+                                         (1u << 31) - 1,
+                                         1u << 31,
+                                         4294967297,
+                                         1000000000007,
+                                         (uint64_t{1} << 62) - 1,
+                                         uint64_t{1} << 62,
+                                         ~uint64_t{0}};
+  for (const uint64_t divisor : numbers) {
+    if (divisor == 0) continue;
+    const Divider divide(divisor);
+    for (const uint64_t x : numbers) {
+      for (const uint64_t value : {x, x * divisor, x * divisor - 1, x * divisor + divisor - 1}) {
+        uint64_t rest = 0;
+        ASSERT_EQ(divide.Divide(value, &rest), value / divisor) << value << " / " << divisor;
+        ASSERT_EQ(rest, value % divisor);
+      }
+    }
+  }
+}
+
 TEST(PermutationTest, InverseGoesBack) {
   for (int64_t size : {1, 2, 3, 10, 97, 1024, 4097}) {
     const Permutation permutation(5, 2, size);
@@ -177,8 +221,8 @@ TEST(OrderTest, LastBatchesAreDroppedOrFilledUp) {
   EXPECT_EQ((*Order::Create({.global_batch = 5, .last_batch = LastBatch::kPad}, {{10, 1}})).positions(), 10);
 }
 
-// Lane by lane, the places of an epoch are read in order from a range of the lane's own, whose length is how many
-// positions the lane has in the epoch.
+// Lane by lane, the places of an epoch are read in order from a range of the lane's own, whose length is how
+// many positions the lane has in the epoch.
 TEST(OrderTest, ReadingLanesReadRangesOfTheirOwn) {
   for (const int64_t batch : {4, 12, 24}) {
     for (const int lanes : {2, 4}) {
@@ -270,6 +314,32 @@ TEST(MixtureTest, EqualPartsHaveOrdersOfTheirOwn) {
   std::vector<int64_t> first, second;
   for (const int64_t sample : At(order, 0, 200)) (sample < 100 ? first : second).push_back(sample % 100);
   EXPECT_NE(first, second);
+}
+
+// Whatever was asked before.
+TEST(OrderTest, AMemoChangesNothing) {
+  const std::vector<Order> orders = {
+      Order(OrderKind::kShuffle, 9, 101), Order(OrderKind::kSequential, 9, 101),
+      *Order::Create({.kind = OrderKind::kBlockShuffle, .seed = 3, .blocks = {8, 3}}, {{101, 1}}),
+      *Order::Create({.kind = OrderKind::kBlockShuffle,
+                      .seed = 3,
+                      .blocks = {8, 3},
+                      .reading_lanes = 4,
+                      .global_batch = 16,
+                      .last_batch = LastBatch::kPad},
+                     {{101, 1}}),
+      *Order::Create({.kind = OrderKind::kBlockShuffle, .seed = 3, .blocks = {4, 2}}, {{60, 2}, {41, 1}})};
+  for (const Order& order : orders) {
+    const std::vector<int64_t> all = At(order, 0, 1000);
+    Order::Memo memo;
+    uint64_t state = 1;
+    for (int call = 0; call < 400; ++call) {
+      const auto first = static_cast<int64_t>((state = Mix64(state)) % 900);
+      std::vector<int64_t> some((state = Mix64(state)) % 40);
+      order.SamplesAt(call % 3 == 0 ? first : call, absl::MakeSpan(some), &memo);
+      ASSERT_TRUE(std::equal(some.begin(), some.end(), all.begin() + (call % 3 == 0 ? first : call))) << call;
+    }
+  }
 }
 
 TEST(OrderTest, WhatDoesNotGoTogetherIsNamed) {

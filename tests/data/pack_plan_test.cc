@@ -21,7 +21,8 @@ std::vector<PackedPiece> Window(const PackPlan& plan, int64_t window) {
 
 TEST(PackPlanTest, FullestWindowFirst) {
   const PackPlan plan = PlanPacks({3, 6, 7, 2, 1, 4}, 10);
-  // 7, 6, 4, 3, 2, 1: 7 alone; 6 alone; 4 to the 6, which is full then; 3 to the 7; 2 and 1 in one of their own.
+  // 7, 6, 4, 3, 2, 1: 7 alone; 6 alone; 4 to the 6, which is full then; 3 to the 7; 2 and 1 in one of their
+  // own.
   ASSERT_EQ(plan.windows(), 3);
   EXPECT_THAT(Window(plan, 0), ElementsAre(PackedPiece{0, 0, 3}, PackedPiece{2, 0, 7}));
   EXPECT_THAT(Window(plan, 1), ElementsAre(PackedPiece{1, 0, 6}, PackedPiece{5, 0, 4}));

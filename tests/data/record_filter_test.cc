@@ -16,7 +16,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 bool Taken(const std::vector<RecordCondition>& conditions, const ExampleMaker& example) {
-  const auto holds = Holds(conditions, example.Serialize());
+  const auto holds = RecordFilter(conditions).Takes(example.Serialize());
   EXPECT_TRUE(holds.ok()) << holds.status();
   return holds.value_or(false);
 }
@@ -59,7 +59,12 @@ TEST(RecordCondition, AllMustHold) {
   EXPECT_FALSE(Taken(both, ExampleMaker().Ints("x", {1}).Bytes("y", "a")));
   EXPECT_FALSE(Taken(both, ExampleMaker().Ints("x", {2})));
   EXPECT_TRUE(Taken({}, ExampleMaker()));
-  EXPECT_EQ(TroubleOf(Holds(both, "\xff").status()), Trouble::kData);
+  const std::vector<RecordCondition> same = {{.feature = "x", .least = 2},
+                                             {.feature = "x", .values = {"2", "3"}}};
+  EXPECT_TRUE(Taken(same, ExampleMaker().Ints("x", {3})));
+  EXPECT_FALSE(Taken(same, ExampleMaker().Ints("x", {4})));
+  EXPECT_FALSE(Taken(same, ExampleMaker().Ints("x", {1})));
+  EXPECT_EQ(TroubleOf(RecordFilter(both).Takes("\xff").status()), Trouble::kData);
 }
 
 TEST(KeptRecords, FindsEachOfThem) {
@@ -83,7 +88,8 @@ TEST(KeptRecords, ErrorsComeThrough) {
   EXPECT_THAT(std::string(kept.status().message()), HasSubstr("record 77"));
 }
 
-// Ids, descriptions and places of a data set count the records that are used; its fingerprint is that of the files.
+// Ids, descriptions and places of a data set count the records that are used; its fingerprint is that of the
+// files.
 TEST(FilteredDataset, HoldsTheRecordsThatAreTaken) {
   testing::MemoryFileSystem fs;
   std::vector<std::string> first, second;

@@ -1,5 +1,5 @@
-// Our parser of tf.train.SequenceExample against protobuf's: both accept the same bytes, and of those both find the
-// same values or both object.
+// Our parser of tf.train.SequenceExample against protobuf's: both accept the same bytes, and of those both
+// find the same values or both object.
 #include "google/protobuf/stubs/logging.h"
 #include "proto/example.pb.h"
 #include "runtime/core/aligned_buffer.h"

@@ -1,5 +1,5 @@
-// Training on records that are damaged, through the real program: what the policy says, the same in any world and after
-// any resume, counted, named and capped.
+// Training on records that are damaged, through the real program: what the policy says, the same in any
+// world and after any resume, counted, named and capped.
 #include <filesystem>
 #include <fstream>
 #include <sstream>

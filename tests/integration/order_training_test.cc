@@ -1,5 +1,5 @@
-// Every order of the data, through the real program: the same records at every step and the same bits in any world and
-// after any resume, each record exactly once an epoch.
+// Every order of the data, through the real program: the same records at every step and the same bits in any
+// world and after any resume, each record exactly once an epoch.
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
@@ -15,6 +15,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/integration/training_run.h"
+#include "tests/launcher/subprocess.h"
 
 namespace lockstep::testing {
 namespace {
@@ -116,6 +117,68 @@ TEST(MixtureTraining, TheSameInAnyWorldAndInExactProportions) {
   const int64_t second = 719;  // the first file holds so many
   EXPECT_EQ(std::count_if(ids.begin(), ids.end(), [&](int64_t id) { return id >= second; }), 96 * 30 / 4);
   EXPECT_EQ(*std::max_element(ids.begin(), ids.end()), kRecords - 1);
+}
+
+TEST(FilteredTraining, UsesTheRecordsThatAreTaken) {
+  const Workspace work;
+  const std::string config = WithOrder(
+      work, "filtered",
+      "filter { feature: \"label\" value: \"1\" value: \"2\" } filter { feature: \"label\" max: 2 }");
+  const Traces alone = work.TrainedTraces(config, "alone", 1, {"epochs=1"});
+  const std::vector<int64_t> ids = IdsOf(alone, 10000);
+  const int64_t taken = *std::max_element(ids.begin(), ids.end()) + 1;
+  EXPECT_GT(taken, kRecords / 7);
+  EXPECT_LT(taken, kRecords / 4);
+  EXPECT_TRUE(IsEachOnce(IdsOf(alone, static_cast<size_t>(taken)), static_cast<size_t>(taken)));
+  EXPECT_EQ(work.TrainedTraces(config, "three", 3, {"epochs=1"}), alone);
+  // What never matches is an error that says so.
+  const Ended none = work.Train({.config = config,
+                                 .out = "none",
+                                 .ranks = 1,
+                                 .arguments = {"--set", "data.filter=[{feature: 'label' min: 10}]"},
+                                 .start = StartWith::kNothing});
+  EXPECT_EQ(none.code, 3) << none.output;
+  EXPECT_THAT(none.output, HasSubstr("none of the 1437 records is taken by the filter"));
+}
+
+// Lines of a book as documents, packed into windows.
+TEST(PackedTraining, TheSameInAnyWorldAndAfterAnyResume) {
+  const Workspace work;
+  std::string book;
+  for (int line = 0; line < 400; ++line) {
+    for (int word = 0; word <= line % 13; ++word)
+      absl::StrAppend(&book, word > 0 ? " " : "", "w", (line * 7 + word * word) % 50);
+    book += "\n";
+  }
+  std::ofstream(work.Path("book.txt")) << book;
+  Subprocess made({ProgramPath(), "records", "make", "--from", "text", "--input", work.Path("book.txt"),
+                   "--chunk-bytes", "30", "--test-bytes", "1500", "--tokenizer", "bpe", "--vocabulary", "320",
+                   "--tokens", "--out", work.Path("book")});
+  ASSERT_EQ(made.Wait(), 0) << made.Output();
+  const std::string config = work.WriteConfig("packed", absl::StrReplaceAll(R"(
+model { name: "gpt" gpt { layers: 1 width: 16 heads: 2 } }
+data { train: "BOOK-train*.tfrecord" eval: "BOOK-test*.tfrecord"
+       text { tokenizer: "BOOK-tokenizer.json" tokens: true length: 24 packed: true } }
+optimizer { adamw { lr: 1e-2 } }
+lanes: 4 global_batch: 8 steps: 40 seed: 1
+eval { every_steps: 20 metric: "bits_per_byte" }
+execution { threads: 1 checkpoint { every_steps: 10 } }
+)",
+                                                                            {{"BOOK", work.Path("book")}}));
+  const Traces alone = work.TrainedTraces(config, "alone", 1);
+  EXPECT_THAT(work.ResultField("alone", "eval"), AllOf(HasSubstr("bits_per_byte"), HasSubstr("accuracy")));
+  EXPECT_EQ(work.TrainedTraces(config, "three", 3), alone);
+  for (const auto& [ranks, steps] : std::vector<std::pair<int, int>>{{2, 13}, {4, 40}}) {
+    const Ended run = work.Train({.config = config,
+                                  .out = "cut",
+                                  .ranks = ranks,
+                                  .arguments = {"--ledger", "--steps", absl::StrCat(steps)},
+                                  .start = StartWith::kLaunch});
+    ASSERT_EQ(run.code, 0) << run.output;
+  }
+  EXPECT_EQ(work.TracesOf("cut").weights_sha256, alone.weights_sha256);
+  const Traces joined = work.TrainedTraces(config, "joined", 1, {"data.text.packed=false"});
+  EXPECT_NE(joined.weights_sha256, alone.weights_sha256);
 }
 
 TEST(ChangedData, IsRefusedWithADiff) {

@@ -30,9 +30,9 @@ struct MixDraw {
   int top = 0, bottom = 0, left = 0, right = 0;  // of cutmix: the box, [top, bottom) x [left, right)
 };
 
-// Immutable and thread-safe. What is drawn is a function of (seed, position); the other of sample i of a micro-batch of m
-// is sample (i + d) mod m, with a d in [1, m) that is a function of (seed, the micro-batch's first position). So neither
-// depends on which rank or thread computes it.
+// Immutable and thread-safe. What is drawn is a function of (seed, position); the other of sample i of a
+// micro-batch of m is sample (i + d) mod m, with a d in [1, m) that is a function of (seed, the
+// micro-batch's first position). So neither depends on which rank or thread computes it.
 class ImageMixer {
  public:
   explicit ImageMixer(const ImageMixOptions& options);
@@ -40,8 +40,9 @@ class ImageMixer {
   MixDraw Draw(int64_t position) const;
   int64_t Distance(int64_t first_position, int64_t micro_batch) const;  // d; 0 where m is 1
 
-  // A micro-batch in place: images [m, height, width, channels], labels [m]; `others` [m] receives the label of each one's
-  // other and `shares` [m] s. A sample of weight 0 is neither mixed nor mixed in. Needs one more picture of memory.
+  // A micro-batch in place: images [m, height, width, channels], labels [m]; `others` [m] receives the label
+  // of each one's other and `shares` [m] s. A sample of weight 0 is neither mixed nor mixed in. Needs one
+  // more picture of memory.
   void Apply(absl::Span<const int64_t> positions, absl::Span<const float> weights, float* images,
              const int64_t* labels, int64_t* others, float* shares) const;
 
@@ -52,8 +53,9 @@ class ImageMixer {
   const uint64_t key_;
 };
 
-// A draw of Beta(alpha, alpha) in [0, 1], number `position` of the stream `key`: by Joehnk's method up to alpha 1, by
-// Cheng's BB above (L. Devroye, "Non-Uniform Random Variate Generation", chapter IX.4); the same on every machine.
+// A draw of Beta(alpha, alpha) in [0, 1], number `position` of the stream `key`: by Joehnk's method up to
+// alpha 1, by Cheng's BB above (L. Devroye, "Non-Uniform Random Variate Generation", chapter IX.4); the same
+// on every machine.
 double DrawBeta(double alpha, uint64_t key, int64_t position);
 
 }  // namespace lockstep::data

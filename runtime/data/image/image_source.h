@@ -20,9 +20,9 @@ namespace lockstep::data {
 // What is drawn at random depends on the position that DecodeAt is given; Decode takes the sample's number
 // for it. The first record is decoded at once, so that a wrong name or type is told before training starts.
 //
-// With `mix` (its sizes are those of `options`), for a label of one I64, there are two more inputs: "LABEL.other", I64, the
-// label of the sample that this one is mixed with, and "LABEL.share", F32, the share of its own; MixBatch mixes, and until
-// then they are the own label and 1.
+// With `mix` (its sizes are those of `options`), for a label of one I64, there are two more inputs:
+// "LABEL.other", I64, the label of the sample that this one is mixed with, and "LABEL.share", F32, the share
+// of its own; MixBatch mixes, and until then they are the own label and 1.
 absl::StatusOr<std::shared_ptr<const SampleSource>> MakeImageSource(std::shared_ptr<const Dataset> dataset,
                                                                     std::string feature, ImageOptions options,
                                                                     FeatureSpec label,

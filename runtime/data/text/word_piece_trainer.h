@@ -19,22 +19,22 @@ struct WordPieceTrainerOptions {
   BertNormalization normalization = {};
 };
 
-// BERT's tokenizer. Texts are added in any order; only the counts of their words, normalised and cut as BERT does
-// it, matter. Not thread-safe.
+// BERT's tokenizer. Texts are added in any order; only the counts of their words, normalised and cut as BERT
+// does it, matter. Not thread-safe.
 //
-// As Hugging Face's WordPieceTrainer: a word is its characters, those behind the first written "##c", and the most
-// frequent pairs are merged (merge_trainer.h). Ids: special tokens, all characters by code point, those behind a first
-// by code point, merges. That library numbers the latter characters anew in each process, and so breaks ties
-// differently from run to run; here there is one answer, which is its answer where it is given that order
-// (scripts/golden/make_word_piece.py).
+// As Hugging Face's WordPieceTrainer: a word is its characters, those behind the first written "##c", and
+// the most frequent pairs are merged (merge_trainer.h). Ids: special tokens, all characters by code point,
+// those behind a first by code point, merges. That library numbers the latter characters anew in each
+// process, and so breaks ties differently from run to run; here there is one answer, which is its answer
+// where it is given that order (scripts/golden/make_word_piece.py).
 class WordPieceTrainer {
  public:
   explicit WordPieceTrainer(WordPieceTrainerOptions options) : options_(std::move(options)) {}
 
   void Add(absl::string_view text);  // UTF-8
 
-  // Fewer tokens than asked for where the words are all whole before. Error: ConfigError for a vocabulary that does
-  // not hold the special tokens and the characters, saying how many these are.
+  // Fewer tokens than asked for where the words are all whole before. Error: ConfigError for a vocabulary
+  // that does not hold the special tokens and the characters, saying how many these are.
   absl::StatusOr<TokenizerSpec> Train() const;
 
  private:

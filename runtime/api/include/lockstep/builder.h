@@ -188,8 +188,10 @@ class Builder {
   Tensor Sum(Tensor x, int axis);   // drops the axis
 
   // ---- Ends. Losses and metrics are means over all samples of the step, whatever the lanes and ranks.
-  Tensor CrossEntropy(Tensor logits, Tensor labels,
-                      Tensor mask = {});  // logits [.., V], labels [..], mask as labels
+  // logits [.., V], labels [..], mask as labels. `share` [..], F32: a factor of each row's value that does
+  // not count as weight, for soft labels: Loss(CrossEntropy(x, label, {}, s)) and Loss(CrossEntropy(x,
+  // other, {}, 1 - s)).
+  Tensor CrossEntropy(Tensor logits, Tensor labels, Tensor mask = {}, Tensor share = {});
   Tensor MeanSquaredError(Tensor prediction, Tensor target);
   Tensor Accuracy(Tensor logits, Tensor labels, Tensor mask = {});
   void Loss(Tensor value, float factor = 1);  // several add up
