@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <ostream>
+#include <string>
 #include <utility>
 
 #include "absl/strings/string_view.h"
@@ -21,6 +22,7 @@ class RecordView {
 
   absl::string_view bytes() const { return bytes_; }
   operator absl::string_view() const { return bytes_; }  // NOLINT: what most callers want
+  explicit operator std::string() const { return std::string(bytes_); }
   const char* data() const { return bytes_.data(); }
   size_t size() const { return bytes_.size(); }
   // A part of the same bytes, which keeps all of them.

@@ -44,7 +44,7 @@ void Read(const std::string& input) {
     if (!record.ok()) continue;
     // The sanitizers see a record that lies outside of the file.
     unsigned sum = 0;
-    for (const unsigned char byte : *record) sum += byte;
+    for (const unsigned char byte : record->bytes()) sum += byte;
     Require(sum <= 255 * record->size(), "bytes are bytes");
     NoteReached();
   }
