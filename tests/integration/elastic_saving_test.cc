@@ -120,7 +120,10 @@ TEST_F(ElasticSaving, TheBestCheckpointOutlivesItsWriter) {
     EXPECT_EQ(work_.Train(alone).code, 0);
     const Ended run = work_.Train(disturbed);
     ExpectCalm(work_.TracesOf(calm), c.name, run.output);
-    EXPECT_THAT(run.output, HasSubstr("the checkpoint of step 18, the best one, which was being written"));
+    // Of a team the dead rank may have done its part before; then the save is whole without any copy.
+    if (c.name != "team") {
+      EXPECT_THAT(run.output, HasSubstr("the checkpoint of step 18, the best one, which was being written"));
+    }
     EXPECT_EQ(work_.Read(c.name + "/checkpoints/best"), work_.Read(calm + "/checkpoints/best"));
     Subprocess diff({ProgramPath(), "checkpoint", "diff", work_.Path(c.name + "/checkpoints/step-00000018"),
                      work_.Path(calm + "/checkpoints/step-00000018")});

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <system_error>
@@ -107,7 +108,9 @@ bool BlockCache::Write(const std::string& path, const std::string& name, absl::s
     std::lock_guard lock(mutex_);
     number = writes_++;
   }
-  const std::string temporary = absl::StrCat(path, ".tmp-", ::getpid(), "-", number);
+  // Several caches of a process may be over one folder.
+  const auto self = reinterpret_cast<uintptr_t>(this);
+  const std::string temporary = absl::StrCat(path, ".tmp-", ::getpid(), "-", absl::Hex(self), "-", number);
   // Not synced: what a power cut leaves of it, the checksum tells.
   const auto write = [&]() -> absl::Status {
     RETURN_IF_ERROR(fs->CreateFolders(ParentFolder(path)));
