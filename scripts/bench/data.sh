@@ -5,7 +5,7 @@
 #   [TF_PYTHON=/path/to/python] scripts/bench/data.sh [TF_SCRIPT]
 # TF_SCRIPT FOLDER reads small.tfrecord, cifar.tfrecord and big.tfrecord there with TensorFlow and prints lines "small read+parse:
 # 0.27 GB/s  900000 records/s"; without it those targets are not judged. DATA: a folder for the files (default: a temporary
-# one). INDEX_GB: size of the file that is indexed (default 10; 0: none). REPEAT passes (default 5), of which the best counts.
+# one). BIN: a folder of other programs than those of build/release, which is then not built. INDEX_GB: size of the file that is indexed (default 10; 0: none). REPEAT passes (default 5), of which the best counts.
 source "$(dirname "$0")/../lib/setup.sh"
 source scripts/lib/measure.sh
 
@@ -14,8 +14,8 @@ if [ -n "$tf_script" ]; then
   [ -f "$tf_script" ] || die "no such file: $tf_script"
   [ -x "${TF_PYTHON:-}" ] || die "TF_PYTHON must name a Python that has tensorflow"
 fi
-[ -n "${NO_BUILD:-}" ] || build_preset release -DLOCKSTEP_TESTS=OFF >/dev/null
-bin=build/release/bin
+[ -n "${BIN:-}" ] || build_preset release -DLOCKSTEP_TESTS=OFF >/dev/null
+bin=${BIN:-build/release/bin}
 data=${DATA:-$scratch}
 repeat=${REPEAT:-5}
 missed=0
@@ -23,6 +23,7 @@ missed=0
 # judge WHAT REACHED UNIT least|most TARGET
 judge() {
   local verdict
+  [ -n "$2" ] || die "no figure for: $1"
   verdict=$(awk -v r="$2" -v t="$5" -v how="$4" 'BEGIN {print ((how == "least" ? r >= t : r <= t) ? "met" : "MISSED")}')
   [ "$verdict" = met ] || missed=$((missed + 1))
   printf '| %s | %s %s | at %s %s %s | %s |\n' "$1" "$2" "$3" "$4" "$5" "$3" "$verdict"
@@ -139,7 +140,10 @@ global_batch: 128
 steps: 12
 execution { threads: 1 checkpoint { every_minutes: 0 } events: false }
 END
-run_lockstep 2 "$scratch/jpegs.textproto" "$scratch/run"
+"${mpirun[@]}" -np 2 "$bin/lockstep" train "$scratch/jpegs.textproto" --out "$scratch/run" >"$scratch/log" 2>&1 </dev/null || {
+  cat "$scratch/log" >&2
+  die "training from JPEG records failed"
+}
 share=$(tail -n +3 "$scratch/run/metrics.jsonl" |
   sed -n 's/.*"step_seconds": *\([0-9.eE+-]*\).*"data_wait_seconds": *\([0-9.eE+-]*\).*/\1 \2/p' |
   awk '{s += $1; w += $2} END {printf "%.2f", 100 * w / s}')
