@@ -49,8 +49,17 @@ BlockShuffle::Window BlockShuffle::WindowOf(int64_t place) const {
 }
 
 // From numbers of the window's samples in the order of its slots to sample ids.
-void BlockShuffle::Resolve(const Window& window, absl::Span<int64_t> samples) const {
+void BlockShuffle::Resolve(Memo* memo, absl::Span<int64_t> samples) const {
   constexpr size_t kMost = 64;
+  constexpr int64_t kMostSlots = 4096;
+  const Window& window = memo->window;
+  const int64_t slots = std::min(shape_.window, blocks_.size() - window.first_slot);
+  memo->asked += static_cast<int64_t>(samples.size());
+  if (memo->blocks.empty() && slots <= kMostSlots && memo->asked > 4 * slots) {
+    memo->blocks.resize(static_cast<size_t>(slots));
+    std::iota(memo->blocks.begin(), memo->blocks.end(), window.first_slot);
+    blocks_.Apply(absl::MakeSpan(memo->blocks));
+  }
   int64_t blocks[kMost];
   uint64_t within[kMost];
   for (size_t begin = 0; begin < samples.size(); begin += kMost) {
@@ -58,9 +67,9 @@ void BlockShuffle::Resolve(const Window& window, absl::Span<int64_t> samples) co
     for (size_t i = 0; i < some.size(); ++i) {
       const int64_t moved = some[i] >= window.short_from ? missing_ : 0;
       const uint64_t slot = block_.Divide(static_cast<uint64_t>(some[i] + moved), &within[i]);
-      blocks[i] = window.first_slot + static_cast<int64_t>(slot);
+      blocks[i] = memo->blocks.empty() ? window.first_slot + static_cast<int64_t>(slot) : memo->blocks[slot];
     }
-    blocks_.Apply(absl::MakeSpan(blocks, some.size()));
+    if (memo->blocks.empty()) blocks_.Apply(absl::MakeSpan(blocks, some.size()));
     for (size_t i = 0; i < some.size(); ++i)
       some[i] = blocks[i] * shape_.block + static_cast<int64_t>(within[i]);
   }
@@ -71,6 +80,8 @@ void BlockShuffle::SamplesAt(int64_t first, absl::Span<int64_t> out, Memo* memo)
     int64_t from = first - memo->window.first_place;
     if (!memo->inside || from < 0 || from >= memo->window.places) {
       memo->window = WindowOf(first);
+      memo->asked = 0;
+      memo->blocks.clear();
       memo->inside = Permutation::Keyed(window_key_, epoch_, static_cast<uint64_t>(memo->window.first_slot),
                                         memo->window.places);
       from = first - memo->window.first_place;
@@ -80,7 +91,7 @@ void BlockShuffle::SamplesAt(int64_t first, absl::Span<int64_t> out, Memo* memo)
     const absl::Span<int64_t> some = out.subspan(0, here);
     std::iota(some.begin(), some.end(), from);
     memo->inside->Apply(some);
-    Resolve(memo->window, some);
+    Resolve(memo, some);
     first += static_cast<int64_t>(here);
     out.remove_prefix(here);
   }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "absl/types/span.h"
 #include "runtime/data/permutation.h"
@@ -36,6 +37,8 @@ class BlockShuffle {
   struct Memo {
     Window window;
     std::optional<Permutation> inside;
+    int64_t asked = 0;            // positions in it
+    std::vector<int64_t> blocks;  // of its slots, once that pays
   };
 
   // The samples at places first, first + 1, ..., all of them in [0, samples).
@@ -44,7 +47,7 @@ class BlockShuffle {
  private:
   int64_t BlocksIn(int64_t samples) const { return (samples + shape_.block - 1) / shape_.block; }
   Window WindowOf(int64_t place) const;
-  void Resolve(const Window& window, absl::Span<int64_t> samples) const;
+  void Resolve(Memo* memo, absl::Span<int64_t> samples) const;
 
   uint64_t window_key_, epoch_;
   int64_t samples_;

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <new>
 #include <numeric>
 #include <vector>
 
@@ -11,22 +9,8 @@
 #include "gtest/gtest.h"
 #include "runtime/core/rng.h"
 
-namespace {
-thread_local int64_t allocated_bytes = 0;  // by operator new, since the thread began
-}  // namespace
-
-void* operator new(size_t size) {
-  allocated_bytes += static_cast<int64_t>(size);
-  if (void* memory = std::malloc(size)) return memory;
-  std::abort();
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t) noexcept { std::free(memory); }
-
 namespace lockstep::data {
 namespace {
-
-int64_t AllocatedBytes() { return allocated_bytes; }
 
 using ::testing::ElementsAre;
 
@@ -354,27 +338,6 @@ TEST(OrderTest, WhatDoesNotGoTogetherIsNamed) {
   EXPECT_THAT(message({.reading_lanes = 2, .global_batch = 8}, {{5, 1}, {5, 1}}), HasSubstr("mixture"));
   EXPECT_THAT(message({.global_batch = 8, .last_batch = LastBatch::kDrop}, {{5, 1}}), HasSubstr("none"));
   EXPECT_THAT(message({.kind = OrderKind::kBlockShuffle, .blocks = {0, 1}}, {{5, 1}}), HasSubstr("blocks"));
-}
-
-// A million million samples take as much memory as a thousand: what is allocated is counted.
-TEST(OrderTest, MemoryDoesNotGrowWithTheSamples) {
-  for (const OrderKind kind : {OrderKind::kShuffle, OrderKind::kSequential, OrderKind::kBlockShuffle}) {
-    std::vector<int64_t> bytes;
-    for (const int64_t samples : {int64_t{1000}, int64_t{1000000000000}}) {
-      std::vector<int64_t> out(256);
-      const int64_t before = AllocatedBytes();
-      const Order order = *Order::Create({.kind = kind, .seed = 9, .blocks = {128, 64}}, {{samples, 1}});
-      for (const int64_t part : {0, 1, 7})
-        order.SamplesAt(part * samples / 3 + samples / 7, absl::MakeSpan(out));
-      bytes.push_back(AllocatedBytes() - before);
-      for (const int64_t sample : out) {
-        EXPECT_GE(sample, 0);
-        EXPECT_LT(sample, samples);
-      }
-    }
-    EXPECT_EQ(bytes[0], bytes[1]);
-    EXPECT_LT(bytes[1], 1000);
-  }
 }
 
 TEST(OrderTest, OneSample) { EXPECT_EQ(Order(OrderKind::kShuffle, 4, 1).SampleAt(12345), 0); }
