@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "absl/strings/str_replace.h"
+#include "absl/time/clock.h"
 
 namespace lockstep::testing {
 namespace {
@@ -129,6 +130,15 @@ NginxServer::~NginxServer() { End(pid_); }
 std::string NginxServer::address() const {
   return absl::StrCat(tls_ ? "https" : "http", "://127.0.0.1:", port_);
 }
-std::string NginxServer::Requests() const { return ReadFile(folder_ + "/access.log"); }
+std::string NginxServer::Requests() const {
+  // A line is written after its answer was sent: until no more come.
+  std::string seen = ReadFile(folder_ + "/access.log"), before;
+  do {
+    before = std::move(seen);
+    absl::SleepFor(absl::Milliseconds(200));
+    seen = ReadFile(folder_ + "/access.log");
+  } while (seen != before);
+  return seen;
+}
 
 }  // namespace lockstep::testing

@@ -133,8 +133,9 @@ class ReadAhead::Impl : public std::enable_shared_from_this<Impl> {
 
   // Begins reads in their order while the budget lasts; always one where nothing else is held. With the lock.
   void Begin() {
+    if (stop_) return;
     AsyncReads* reads = uring_ != nullptr ? uring_.get() : threads_.get();
-    while (!stop_ && !queue_.empty()) {
+    while (!queue_.empty()) {
       const std::shared_ptr<Extent> extent = queue_.front().lock();
       if (extent == nullptr) {  // given up
         queue_.pop_front();
@@ -149,19 +150,24 @@ class ReadAhead::Impl : public std::enable_shared_from_this<Impl> {
       ++counts_.reads;
       counts_.read_bytes += extent->place.size_bytes;
       counts_.most_bytes = std::max(counts_.most_bytes, held + extent->place.size_bytes);
-      reads->Start(files_[static_cast<size_t>(extent->place.file)], extent->place.offset,
-                   {extent->bytes.get(), extent->place.size_bytes},
-                   [this, extent](absl::Status status) { Finished(*extent, std::move(status)); });
+      reads->Start(
+          files_[static_cast<size_t>(extent->place.file)], extent->place.offset,
+          {extent->bytes.get(), extent->place.size_bytes},
+          [this, extent](absl::Status status) mutable { Finished(std::move(extent), std::move(status)); });
     }
   }
 
-  void Finished(Extent& extent, absl::Status status) {
+  void Finished(std::shared_ptr<Extent> extent, absl::Status status) {
     {
       std::lock_guard lock(mutex_);
-      extent.status = std::move(status);
-      extent.state = Extent::State::kReady;
+      extent->status = std::move(status);
+      extent->state = Extent::State::kReady;
     }
     ready_.notify_all();
+    // Everyone else may have given it up meanwhile: then its bytes of the budget are free only now.
+    extent.reset();
+    std::lock_guard lock(mutex_);
+    Begin();
   }
 
   const std::vector<const ReadableFile*> files_;
